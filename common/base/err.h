@@ -1,6 +1,6 @@
 /* Errors: one struct on the caller's stack, filled by whoever fails first.
  *
- * A fallible function takes `dk_err *err` (may be NULL) as its last parameter and returns 0 or a
+ * A fallible function takes `dk_err *err` (never NULL) as its last parameter and returns 0 or a
  * negative DK_E* code; functions that return a pointer return NULL. While the call stack unwinds,
  * callers put context in front with dk_wrap(), so that the user reads
  *     transformer/diffusion_pytorch_model.safetensors: tensor "proj_out.weight": expected ...

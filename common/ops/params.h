@@ -44,7 +44,5 @@ void dk_params_table(dk_params *p, dk_tensor *slot, int64_t rows, int64_t cols, 
 int dk_params_load(dk_params *p, const dk_ops *ops, dk_err *err);
 int64_t dk_params_count(const dk_params *p); /* parameters registered */
 size_t dk_params_bytes(const dk_params *p);  /* their bytes as stored (0 for missing ones) */
-/* 2 * (multiply-adds per token) of all registered linear layers whose name starts with prefix. */
-double dk_params_linear_flops(const dk_params *p, const char *prefix);
 
 #endif

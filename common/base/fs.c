@@ -1,4 +1,5 @@
 /* See fs.h. */
+#define _DEFAULT_SOURCE /* madvise: POSIX's own posix_madvise(DONTNEED) does nothing in glibc */
 #include "base/fs.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/sig.h"
 
 /* ---- Reading. */
 
@@ -23,50 +25,69 @@ static int open_input(const char *path, dk_err *err)
     return fd;
 }
 
+/* Reads to the end into *buf, which has room for `cap` bytes and a NUL. */
+static int read_all(int fd, const char *path, size_t max, size_t cap, char **buf, size_t *len,
+                    dk_err *err)
+{
+    size_t n = 0;
+
+    for (;;) {
+        ssize_t got = read(fd, *buf + n, cap - n);
+        if (got < 0 && errno == EINTR) {
+            if (dk_check_cancel(err))
+                return DK_ECANCELLED;
+            continue;
+        }
+        if (got < 0)
+            return dk_fail_errno(err, "%s", path);
+        if (got == 0)
+            break;
+        n += (size_t)got;
+        if (n > max)
+            return dk_fail(err, DK_EFORMAT, "%s: larger than the limit of %zu bytes", path, max);
+        if (n == cap) {
+            char *bigger = realloc(*buf, 2 * cap + 1);
+            if (!bigger)
+                return dk_fail(err, DK_ENOMEM, "%s: no memory for %zu bytes", path, 2 * cap);
+            *buf = bigger;
+            cap *= 2;
+        }
+    }
+    (*buf)[n] = '\0';
+    *len = n;
+    return 0;
+}
+
 int dk_read_file(const char *path, size_t max, char **data, size_t *len, dk_err *err)
 {
-    int fd = open_input(path, err), rc = 0;
-    size_t cap = 1 << 16, n = 0;
+    bool standard = strcmp(path, "-") == 0;
+    int fd = open_input(path, err), rc;
+    size_t cap = 1 << 16;
     struct stat st;
-    char *buf;
+    char *buf = NULL;
 
     *data = NULL;
     *len = 0;
     if (fd < 0)
-        return DK_EFAIL;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size < max)
-        cap = (size_t)st.st_size + 1; /* one read to the end, one to see that it is the end */
-    buf = dk_xmalloc(cap + 1);
-    for (;;) {
-        if (n == cap) {
-            cap *= 2;
-            buf = dk_xrealloc(buf, cap + 1);
-        }
-        ssize_t got = read(fd, buf + n, cap - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            rc = dk_fail_errno(err, "%s", path);
-            break;
-        }
-        if (got == 0)
-            break;
-        n += (size_t)got;
-        if (n > max) {
+        return err->code;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
+        if ((uint64_t)st.st_size > max) {
             rc = dk_fail(err, DK_EFORMAT, "%s: larger than the limit of %zu bytes", path, max);
-            break;
+            goto out;
         }
+        cap = (size_t)st.st_size + 1; /* one read to the end, one to see that it is the end */
     }
-    if (fd != STDIN_FILENO)
+    buf = malloc(cap + 1);
+    rc = buf ? read_all(fd, path, max, cap, &buf, len, err)
+             : dk_fail(err, DK_ENOMEM, "%s: no memory for %zu bytes", path, cap);
+out:
+    if (!standard)
         close(fd);
-    if (rc) {
+    if (rc)
         free(buf);
-        return rc;
-    }
-    buf[n] = '\0';
-    *data = buf;
-    *len = n;
-    return 0;
+    else
+        *data = buf;
+    return rc;
 }
 
 int dk_map_open(dk_map *m, const char *path, dk_err *err)
@@ -104,7 +125,7 @@ void dk_map_close(dk_map *m)
 void dk_map_dontneed(const dk_map *m)
 {
     if (m->mapped)
-        posix_madvise((void *)m->data, m->len, POSIX_MADV_DONTNEED);
+        madvise((void *)m->data, m->len, MADV_DONTNEED);
 }
 
 /* ---- Paths. */
@@ -145,8 +166,8 @@ const char *dk_tail2(const char *path)
     return last;
 }
 
-/* ---- Atomic outputs. The list is walked by the signal handler, so entries are linked in complete
- * and their names never move. */
+/* ---- Atomic outputs. The list is walked by the signal handler, so an entry is linked in complete,
+ * before its temporary is made, and its name never moves while it is linked. */
 
 struct dk_out {
     char *path, *temp; /* temp NULL: written in place (stdout, FIFO, device) */
@@ -159,8 +180,11 @@ static dk_out *volatile open_outputs;
 
 static void link_output(dk_out *o)
 {
+    static bool registered;
 #pragma omp critical(dk_outputs)
     {
+        if (!registered)
+            registered = atexit(dk_out_abort_all) == 0;
         o->next = open_outputs;
         open_outputs = o;
     }
@@ -187,6 +211,11 @@ void dk_out_abort_all(void)
             unlink(o->temp);
 }
 
+static bool is_stdout(const char *path)
+{
+    return strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0;
+}
+
 static char *directory_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -211,6 +240,8 @@ static int check_target(const char *path, bool force, bool *in_place, dk_err *er
             return dk_fail(err, DK_EUSAGE, "%s: exists; -f overwrites it", path);
     } else if (errno != ENOENT) {
         return dk_fail_errno(err, "%s", path);
+    } else if (!force && lstat(path, &st) == 0) {
+        return dk_fail(err, DK_EUSAGE, "%s: exists, a link to nowhere; -f overwrites it", path);
     }
     return 0;
 }
@@ -219,10 +250,12 @@ int dk_out_check(const char *path, bool force, dk_err *err)
 {
     bool in_place;
 
+    if (is_stdout(path))
+        return 0;
     if (check_target(path, force, &in_place, err))
         return err->code;
     if (in_place)
-        return 0;
+        return access(path, W_OK) == 0 ? 0 : dk_fail_errno(err, "%s", path);
     char *dir = directory_of(path);
     if (!dk_is_dir(dir))
         dk_fail(err, DK_EFAIL, "%s: the directory %s does not exist", path, dir);
@@ -232,18 +265,26 @@ int dk_out_check(const char *path, bool force, dk_err *err)
     return err->code;
 }
 
+/* Makes the temporary and links o into the list; -1 and *err when that cannot be done. */
 static int open_temp(dk_out *o, dk_err *err)
 {
     char *dir = directory_of(o->path);
     int fd = -1;
 
-    for (int try = 0; try < 100 && fd < 0; try++) {
-        free(o->temp);
+    for (int try = 0; try < 100; try++) {
         char *name = dk_xasprintf(".%.200s.%ld.%d.tmp", dk_basename(o->path), (long)getpid(), try);
         o->temp = dk_path_join(dir, name);
         free(name);
+        link_output(o);
         fd = open(o->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd < 0 && errno != EEXIST)
+        if (fd >= 0)
+            break;
+        int saved = errno;
+        unlink_output(o);
+        free(o->temp);
+        o->temp = NULL;
+        errno = saved;
+        if (errno != EEXIST)
             break;
     }
     if (fd < 0)
@@ -262,34 +303,40 @@ static void free_out(dk_out *o)
 dk_out *dk_out_begin(const char *path, bool force, dk_err *err)
 {
     bool in_place = false;
-    dk_out *o;
     int fd;
 
-    if (strcmp(path, "-") != 0 && check_target(path, force, &in_place, err))
+    if (!is_stdout(path) && check_target(path, force, &in_place, err))
         return NULL;
-    o = dk_xcalloc(1, sizeof *o);
+    dk_out *o = dk_xcalloc(1, sizeof *o);
     o->path = dk_xstrdup(path);
     o->force = force;
-    if (strcmp(path, "-") == 0) {
+    if (is_stdout(path)) {
         o->file = stdout;
         return o;
     }
     if (in_place) {
         fd = open(path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0)
+        if (fd < 0 && !(errno == EINTR && dk_check_cancel(err)))
             dk_fail_errno(err, "%s", path);
+        if (fd >= 0)
+            link_output(o);
     } else {
         fd = open_temp(o, err);
     }
-    o->file = fd < 0 ? NULL : fdopen(fd, "wb");
-    if (!o->file) {
-        if (fd >= 0)
-            close(fd);
-        dk_fail_errno(err, "%s", path);
+    if (fd < 0) {
         free_out(o);
         return NULL;
     }
-    link_output(o);
+    o->file = fdopen(fd, "wb");
+    if (!o->file) {
+        dk_fail_errno(err, "%s", path);
+        close(fd);
+        if (o->temp)
+            unlink(o->temp);
+        unlink_output(o);
+        free_out(o);
+        return NULL;
+    }
     return o;
 }
 
@@ -314,8 +361,13 @@ int dk_out_commit(dk_out *o, dk_err *err)
 {
     int rc = 0;
 
-    if (fflush(o->file) != 0 || ferror(o->file))
+    errno = 0;
+    if (fflush(o->file) != 0 || ferror(o->file)) {
+        /* An error of an earlier write left its mark in the stream, but no number. */
+        if (errno == 0)
+            errno = EIO;
         rc = dk_fail_errno(err, "%s: writing", o->path);
+    }
     if (o->file == stdout) {
         free_out(o);
         return rc;

@@ -42,8 +42,9 @@ char *dk_xasprintf(const char *fmt, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    char *p = dk_xmalloc((size_t)(n < 0 ? 0 : n) + 1);
-    vsnprintf(p, (size_t)n + 1, fmt, again);
+    size_t size = n < 0 ? 1 : (size_t)n + 1;
+    char *p = dk_xcalloc(size, 1);
+    vsnprintf(p, size, fmt, again);
     va_end(again);
     return p;
 }
@@ -71,13 +72,13 @@ void dk_free_aligned(void *p) { free(p); }
 typedef struct chunk {
     char *data;
     size_t size;
+    size_t before; /* bytes used in the chunks before this one, valid up to the one in use */
 } chunk;
 
 struct dk_arena {
     chunk *chunks;
     size_t n, at; /* chunks, and the one in use */
     size_t used;  /* bytes used of chunk `at` */
-    size_t full;  /* bytes used in the chunks before it */
     size_t peak;
 };
 
@@ -104,7 +105,7 @@ static bool next_chunk(dk_arena *a, size_t n, dk_err *err)
         a->chunks[at].size = 0;
     } else if (at == a->n) {
         a->chunks = dk_xrealloc(a->chunks, (a->n + 1) * sizeof *a->chunks);
-        a->chunks[a->n++] = (chunk){NULL, 0};
+        a->chunks[a->n++] = (chunk){NULL, 0, 0};
     }
     chunk *c = &a->chunks[at];
     if (!c->data) {
@@ -117,8 +118,7 @@ static bool next_chunk(dk_arena *a, size_t n, dk_err *err)
         }
         c->size = size;
     }
-    if (at > 0)
-        a->full += a->used;
+    c->before = at > 0 ? a->chunks[a->at].before + a->used : 0;
     a->at = at;
     a->used = 0;
     return true;
@@ -137,8 +137,9 @@ void *dk_arena_alloc(dk_arena *a, size_t n, dk_err *err)
         return NULL;
     void *p = a->chunks[a->at].data + a->used;
     a->used += rounded;
-    if (a->full + a->used > a->peak)
-        a->peak = a->full + a->used;
+    size_t in_use = a->chunks[a->at].before + a->used;
+    if (in_use > a->peak)
+        a->peak = in_use;
     return p;
 }
 
@@ -146,12 +147,6 @@ dk_arena_mark dk_arena_save(const dk_arena *a) { return (dk_arena_mark){a->at, a
 
 void dk_arena_restore(dk_arena *a, dk_arena_mark m)
 {
-    /* What earlier chunks hold is not recorded per mark: an upper bound keeps the peak honest. */
-    if (m.chunk != a->at) {
-        a->full = 0;
-        for (size_t i = 0; i < m.chunk; i++)
-            a->full += a->chunks[i].size;
-    }
     a->at = m.chunk;
     a->used = m.used;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/version.h"
 
@@ -35,7 +36,8 @@ int dk_parse_f64(const char *s, double lo, double hi, const char *what, double *
 {
     char *end;
     double v = strtod(s, &end);
-    bool plain = strchr("-.0123456789", s[0]) != NULL && s[0];
+    /* strtod also takes blanks, hexadecimal numbers and words. */
+    bool plain = s[0] != '+' && s[strspn(s, "+-.0123456789eE")] == '\0';
 
     if (!plain || end == s || *end || !isfinite(v) || v < lo || v > hi)
         return dk_fail(err, DK_EUSAGE, "%s: expected a number in [%g, %g], found \"%s\"", what, lo,
@@ -68,24 +70,32 @@ void dk_strlist_free(dk_strlist *l)
 
 /* ---- Help. */
 
-/* Wraps text at HELP_WIDTH with continuation lines at `indent`; `column` is where it starts. */
+/* Wraps text at HELP_WIDTH with further lines at `indent`; `column` is where it starts. A newline in
+ * the text begins a new line. */
 static void wrap(FILE *out, const char *text, int column, int indent)
 {
+    bool first = true;
+
     while (*text) {
-        size_t word = strcspn(text, " ");
-        if (column + (int)word > HELP_WIDTH && column > indent) {
+        size_t word = strcspn(text, " \n");
+        int width = 0;
+        for (size_t i = 0; i < word; i++)
+            width += (text[i] & 0xC0) != 0x80; /* UTF-8: one column a character */
+        if (!first && column + 1 + width > HELP_WIDTH) {
             fprintf(out, "\n%*s", indent, "");
             column = indent;
+            first = true;
         }
-        fwrite(text, 1, word, out);
-        column += (int)word;
+        fprintf(out, "%s%.*s", first ? "" : " ", (int)word, text);
+        column += width + !first;
+        first = false;
         text += word;
-        if (*text == ' ') {
-            if (column < HELP_WIDTH)
-                fputc(' ', out);
-            column++;
-            text++;
+        if (*text == '\n') {
+            fprintf(out, "\n%*s", indent, "");
+            column = indent;
+            first = true;
         }
+        text += *text != '\0';
     }
     fputc('\n', out);
 }
@@ -97,23 +107,22 @@ static const char *argument(const dk_opt *o)
 
 static void help_line(FILE *out, const dk_opt *o)
 {
-    dk_opt row = *o;
-    const char *arg = argument(&row);
-    char left[128];
-    int n;
+    const char *arg = argument(o);
+    dk_buf left = {0};
 
-    if (row.short_name)
-        n = snprintf(left, sizeof left, "  -%c, --%s", row.short_name, row.long_name);
+    if (o->short_name)
+        dk_buf_printf(&left, "  -%c, --%s", o->short_name, o->long_name);
     else
-        n = snprintf(left, sizeof left, "      --%s", row.long_name);
+        dk_buf_printf(&left, "      --%s", o->long_name);
     if (arg)
-        n += snprintf(left + n, sizeof left - (size_t)n, " %s", arg);
-    fputs(left, out);
-    if (n + 2 > HELP_COLUMN)
+        dk_buf_printf(&left, " %s", arg);
+    fputs(left.data, out);
+    if (left.len + 2 > HELP_COLUMN)
         fprintf(out, "\n%*s", HELP_COLUMN, "");
     else
-        fprintf(out, "%*s", HELP_COLUMN - n, "");
-    wrap(out, row.help, HELP_COLUMN, HELP_COLUMN);
+        fprintf(out, "%*s", HELP_COLUMN - (int)left.len, "");
+    wrap(out, o->help, HELP_COLUMN, HELP_COLUMN);
+    dk_buf_free(&left);
 }
 
 void dk_opt_help(const dk_opt_spec *spec, FILE *out)
@@ -163,20 +172,47 @@ static int distance(const char *a, const char *b)
     return row[n];
 }
 
+/* How far `name` is from an option: edits, or 1 when one begins the other ("negative-prompt"). */
+static int apart(const char *name, const char *option)
+{
+    size_t n = strlen(name), m = strlen(option), common = n < m ? n : m;
+
+    if (common >= 3 && strncmp(name, option, common) == 0)
+        return 1;
+    return distance(name, option);
+}
+
+/* getopt_long takes a beginning for the whole name; is `name` the beginning of several? */
+static int ambiguous(const dk_opt_spec *spec, const char *name, dk_err *err)
+{
+    dk_buf b = {0};
+    int n = 0;
+
+    for (const dk_opt *o = spec->opts; o->kind != DK_KIND_END; o++)
+        if (o->long_name && strncmp(name, o->long_name, strlen(name)) == 0)
+            dk_buf_printf(&b, "%s--%s", n++ ? ", " : "", o->long_name);
+    if (n > 1)
+        dk_fail(err, DK_EUSAGE, "--%s may mean %s", name, b.data);
+    dk_buf_free(&b);
+    return n > 1 ? DK_EUSAGE : 0;
+}
+
 static int unknown_option(const dk_opt_spec *spec, const char *given, dk_err *err)
 {
     const char *nearest = NULL;
     char name[64];
-    int best = 4;
 
     snprintf(name, sizeof name, "%.*s", (int)strcspn(given, "="), given);
-    for (const dk_opt *o = spec->opts; o->kind != DK_KIND_END; o++) {
-        if (!o->long_name || strncmp(name, "--", 2) != 0)
-            continue;
-        int d = distance(name + 2, o->long_name);
-        if (d < best) {
-            best = d;
-            nearest = o->long_name;
+    if (strncmp(name, "--", 2) == 0) {
+        int best = strlen(name + 2) < 5 ? 2 : 4; /* short names are all near each other */
+        if (ambiguous(spec, name + 2, err))
+            return DK_EUSAGE;
+        for (const dk_opt *o = spec->opts; o->kind != DK_KIND_END; o++) {
+            int d = o->long_name ? apart(name + 2, o->long_name) : best;
+            if (d < best) {
+                best = d;
+                nearest = o->long_name;
+            }
         }
     }
     if (nearest)
@@ -201,6 +237,12 @@ static int set_enum(const dk_opt *o, const char *what, const char *value, dk_err
     return dk_fail(err, DK_EUSAGE, "%s: expected one of %s, found \"%s\"", what, o->arg, value);
 }
 
+/* Limits of the table are doubles; 2^63 itself is no int64. */
+static int64_t whole(double v)
+{
+    return v >= 0x1p63 ? INT64_MAX : v <= -0x1p63 ? INT64_MIN : (int64_t)v;
+}
+
 static int set_value(const dk_opt *o, const char *value, bool no, dk_err *err)
 {
     char what[80];
@@ -215,7 +257,7 @@ static int set_value(const dk_opt *o, const char *value, bool no, dk_err *err)
     case DK_KIND_COUNT: ++*(int *)o->target; return 0;
     case DK_KIND_STR: *(const char **)o->target = value; return 0;
     case DK_KIND_INT:
-        return dk_parse_i64(value, (int64_t)o->lo, (int64_t)o->hi, what, o->target, err);
+        return dk_parse_i64(value, whole(o->lo), whole(o->hi), what, o->target, err);
     case DK_KIND_SEED:
         if (dk_parse_i64(value, 0, INT64_MAX, what, &i, err))
             return DK_EUSAGE;
@@ -298,31 +340,42 @@ static const dk_opt *row_of_short(const dk_opt_spec *spec, int c)
     return NULL;
 }
 
+/* getopt_long's complaints. optopt is the letter, or for long options the number of their row. */
+static int complain(const dk_opt_spec *spec, int c, char **argv, dk_err *err)
+{
+    const char *given = argv[optind - 1];
+    char letter[3] = {'-', (char)optopt, '\0'};
+
+    if (optopt > 0 && optopt < LONG_BASE)
+        given = letter;
+    if (c == ':')
+        return dk_fail(err, DK_EUSAGE, "%s needs an argument; try --help", given);
+    if (optopt >= LONG_BASE)
+        return dk_fail(err, DK_EUSAGE, "%.*s takes no argument", (int)strcspn(given, "="), given);
+    return unknown_option(spec, given, err);
+}
+
+/* Help and version are results like any other: a full disk behind standard output is an error. */
+static int printed(dk_err *err)
+{
+    return fflush(stdout) == 0 ? 1 : dk_fail_errno(err, "standard output");
+}
+
 /* One result of getopt_long. 0 go on, 1 help or version printed. */
 static int handle(const dk_opt_spec *spec, int c, char **argv, dk_err *err)
 {
-    char name[16];
-
     if (c == 'h' || c == LONG_HELP) {
         dk_opt_help(spec, stdout);
-        return 1;
+        return printed(err);
     }
     if (c == 'V' || c == LONG_VERSION) {
         char program[64];
         snprintf(program, sizeof program, "%.*s", (int)strcspn(spec->usage, " "), spec->usage);
         dk_version_print(stdout, program);
-        return 1;
+        return printed(err);
     }
-    if (c == '?' || c == ':') {
-        const char *given = argv[optind - 1];
-        if (optopt > 0 && optopt < LONG_BASE) {
-            snprintf(name, sizeof name, "-%c", optopt);
-            given = name;
-        }
-        if (c == ':')
-            return dk_fail(err, DK_EUSAGE, "%s needs an argument; try --help", given);
-        return unknown_option(spec, given, err);
-    }
+    if (c == '?' || c == ':')
+        return complain(spec, c, argv, err);
     if (c >= LONG_NO)
         return set_value(&spec->opts[c - LONG_NO], NULL, true, err);
     const dk_opt *o = c >= LONG_BASE ? &spec->opts[c - LONG_BASE] : row_of_short(spec, c);

@@ -15,7 +15,7 @@ typedef struct names {
 
 struct dk_bind {
     const dk_weights *w;
-    names asked;   /* found, for the list of extras; sorted by list_extras */
+    names asked; /* found, for the list of extras; sorted by list_extras */
     names missing;
     names wrong;   /* whole messages */
     names ignored; /* prefixes */
@@ -65,6 +65,14 @@ static char *format(const char *fmt, va_list ap)
     return dk_xstrdup(name);
 }
 
+static bool same_shape(const dk_st_tensor *t, int ndim, const int64_t *shape)
+{
+    bool same = t->ndim == ndim;
+    for (int i = 0; same && i < ndim; i++)
+        same = t->shape[i] == shape[i];
+    return same;
+}
+
 const dk_st_tensor *dk_bind_get(dk_bind *b, int ndim, const int64_t *shape, const char *fmt, ...)
 {
     char want[192], found[192];
@@ -79,12 +87,12 @@ const dk_st_tensor *dk_bind_get(dk_bind *b, int ndim, const int64_t *shape, cons
         return NULL;
     }
     push(&b->asked, name);
-    if (t->ndim == ndim && memcmp(t->shape, shape, (size_t)ndim * sizeof *shape) == 0)
+    if (same_shape(t, ndim, shape))
         return t;
-    push(&b->wrong, dk_xasprintf("%s: tensor \"%s\": expected %s, found %s",
-                                 dk_weights_file_of(b->w, t), name,
-                                 dk_shape_str(ndim, shape, want, sizeof want),
-                                 dk_shape_str(t->ndim, t->shape, found, sizeof found)));
+    push(&b->wrong,
+         dk_xasprintf("%s: tensor \"%s\": expected %s, found %s", dk_weights_file_of(b->w, t), name,
+                      dk_shape_str(ndim, shape, want, sizeof want),
+                      dk_shape_str(t->ndim, t->shape, found, sizeof found)));
     return NULL;
 }
 
@@ -154,27 +162,40 @@ static void warn_extras(dk_bind *b)
     if (b->extra.n == 0)
         return;
     for (size_t i = 0; i < b->extra.n && i < 5; i++)
-        dk_buf_printf(&text, "%s%s", i ? ", " : "", b->extra.items[i]);
+        dk_buf_printf(&text, "%s%.200s", i ? ", " : "", b->extra.items[i]);
     dk_warn("%s: %zu tensors are not used: %s%s", dk_weights_label(b->w), b->extra.n,
             dk_buf_str(&text), b->extra.n > 5 ? ", ..." : "");
     dk_buf_free(&text);
 }
 
+/* Appends the items as far as `room` goes; what does not fit is counted, never cut silently. */
+static void add_items(dk_buf *text, const names *l, const char *separator, size_t room)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        if (text->len + strlen(l->items[i]) > room) {
+            dk_buf_printf(text, "%sand %zu more", i ? separator : "", l->n - i);
+            return;
+        }
+        dk_buf_printf(text, "%s%s", i ? separator : "", l->items[i]);
+    }
+}
+
 int dk_bind_end(dk_bind *b, dk_err *err)
 {
+    /* An error's message is bounded; some of it stays free for the contexts that callers add. */
+    enum { ROOM = DK_ERR_MSG - 4096 };
     dk_buf text = {0};
 
     if (b->missing.n == 0 && b->wrong.n == 0) {
         warn_extras(b);
         return 0;
     }
-    for (size_t i = 0; i < b->wrong.n; i++)
-        dk_buf_printf(&text, "%s%s", i ? "\n  " : "", b->wrong.items[i]);
+    add_items(&text, &b->wrong, "\n  ", b->missing.n ? ROOM / 2 : ROOM);
     if (b->missing.n) {
-        dk_buf_printf(&text, "%s%s: %zu tensors are missing:", b->wrong.n ? "\n  " : "",
-                      dk_weights_label(b->w), b->missing.n);
-        for (size_t i = 0; i < b->missing.n; i++)
-            dk_buf_printf(&text, "%s %s", i ? "," : "", b->missing.items[i]);
+        dk_buf_printf(&text, "%s%s: %zu %s missing: ", b->wrong.n ? "\n  " : "",
+                      dk_weights_label(b->w), b->missing.n,
+                      b->missing.n == 1 ? "tensor is" : "tensors are");
+        add_items(&text, &b->missing, ", ", ROOM);
     }
     dk_fail(err, DK_EFORMAT, "%s", dk_buf_str(&text));
     dk_buf_free(&text);

@@ -1,8 +1,11 @@
 /* See json.h.
  *
- * Bare Infinity, -Infinity and NaN: jansson refuses them, so a pre-pass replaces each by a string that
- * no document can hold (U+007F U+0001 in front: a document with an escaped U+0001 gets no pre-pass, and
- * a raw one is no JSON), and dk_json_f64 reads these strings as the reals they stand for. */
+ * What Python writes and jansson refuses is rewritten before the parse: bare Infinity, -Infinity and
+ * NaN become strings that begin with a control character whose escape the document does not hold
+ * (unescaped, JSON forbids it), so that no string of the document looks like them; integers beyond
+ * 64 bits ("model_max_length": 1000000000000000019884624838656) become reals. After the parse the
+ * marked strings are given a value that is not UTF-8, which no parsed string can have; the readers
+ * and the writer know it. (jansson's own reals cannot be infinite.) */
 #include "io/json.h"
 
 #include <ctype.h>
@@ -13,19 +16,19 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "io/shortest_internal.h"
 
 #define MAX_DOCUMENT ((size_t)256 << 20)
-/* Written as JSON escapes; jansson turns them into the two characters. */
-#define MARK_JSON "\\u007f\\u0001"
-#define MARK "\x7f\x01"
 
 static const struct {
-    const char *word, *json, *value;
+    const char *word;
+    char tag;          /* behind the mark */
+    const char *value; /* of the string in the tree */
     double v;
 } special[] = {
-    {"-Infinity", "\"" MARK_JSON "-\"", MARK "-", -INFINITY},
-    {"Infinity", "\"" MARK_JSON "+\"", MARK "+", INFINITY},
-    {"NaN", "\"" MARK_JSON "n\"", MARK "n", NAN},
+    {"-Infinity", '-', "\xFF-", -INFINITY},
+    {"Infinity", '+', "\xFF+", INFINITY},
+    {"NaN", 'n', "\xFFn", NAN},
 };
 enum { N_SPECIAL = sizeof special / sizeof special[0] };
 
@@ -41,69 +44,135 @@ static int special_at(const char *p, size_t n)
     return -1;
 }
 
-/* Copies the document with the words replaced. */
-static void replace_words(const char *data, size_t len, dk_buf *out)
+/* Is the integer of n digits beyond what int64 holds? */
+static bool too_big(const char *digits, size_t n, bool negative)
 {
-    bool in_string = false;
-    size_t from = 0;
+    const char *last = negative ? "9223372036854775808" : "9223372036854775807";
+    return n > 19 || (n == 19 && memcmp(digits, last, 19) > 0);
+}
 
-    for (size_t i = 0; i < len; i++) {
-        if (in_string) {
-            if (data[i] == '\\')
-                i++;
-            else if (data[i] == '"')
-                in_string = false;
-            continue;
-        }
+/* Goes through the document outside its strings. Copies it to `out` with words and too large integers
+ * rewritten; with out = NULL only tells whether there are any. */
+static bool rewrite(const char *data, size_t len, char mark, dk_buf *out)
+{
+    bool found = false;
+    size_t copied = 0, i = 0;
+
+    while (i < len) {
+        size_t from = i;
         if (data[i] == '"') {
-            in_string = true;
-        } else if (data[i] == '-' || data[i] == 'I' || data[i] == 'N') {
-            int k = special_at(data + i, len - i);
-            if (k < 0)
-                continue;
-            dk_buf_add(out, data + from, i - from);
-            dk_buf_puts(out, special[k].json);
-            i += strlen(special[k].word) - 1;
-            from = i + 1;
+            for (i++; i < len && data[i] != '"'; i++)
+                i += data[i] == '\\';
+            i++;
+        } else if (isdigit((unsigned char)data[i])) {
+            while (i < len && isdigit((unsigned char)data[i]))
+                i++;
+            size_t n = i - from;
+            if (i < len && strchr(".eE", data[i]) && data[i]) {
+                /* A real: its digits behind the point are no integer of their own. */
+                while (i < len && (isalnum((unsigned char)data[i]) || strchr(".+-", data[i])))
+                    i++;
+            } else if (too_big(data + from, n, from > 0 && data[from - 1] == '-')) {
+                found = true;
+                if (out) {
+                    dk_buf_add(out, data + copied, i - copied);
+                    dk_buf_puts(out, "e0");
+                    copied = i;
+                }
+            }
+        } else {
+            int k = strchr("-IN", data[i]) && data[i] ? special_at(data + i, len - i) : -1;
+            i += k < 0 ? 1 : strlen(special[k].word);
+            if (k >= 0) {
+                found = true;
+                if (out) {
+                    dk_buf_add(out, data + copied, from - copied);
+                    dk_buf_printf(out, "\"\\u%04x%c\"", mark, special[k].tag);
+                    copied = i;
+                }
+            }
         }
     }
-    dk_buf_add(out, data + from, len - from);
+    if (out)
+        dk_buf_add(out, data + copied, len - copied);
+    return found;
 }
 
-/* Could the document smuggle in the mark? U+0001 can only be written escaped in valid JSON. */
-static bool holds_mark(const char *data, size_t len)
+/* A control character that no string of the document can hold: its escape \u00XX is not there, and
+ * it has no short escape. 0 when there is none. */
+static char free_mark(const char *data, size_t len)
 {
-    for (size_t i = 0; i + 6 <= len; i++)
-        if (data[i] == '\\' && memcmp(data + i, "\\u0001", 6) == 0)
-            return true;
-    return false;
+    bool used[32] = {[0] = true, ['\b'] = true, ['\t'] = true, ['\n'] = true, ['\f'] = true,
+                     ['\r'] = true};
+
+    for (size_t i = 0; i + 6 <= len; i++) {
+        if (memcmp(data + i, "\\u00", 4) != 0 || (data[i + 4] != '0' && data[i + 4] != '1'))
+            continue;
+        const char hex[2] = {data[i + 5], '\0'};
+        char *end;
+        unsigned long low = strtoul(hex, &end, 16);
+        if (end != hex)
+            used[(data[i + 4] - '0') * 16 + (int)low] = true;
+    }
+    for (char c = 1; c < 32; c++)
+        if (!used[(int)c])
+            return c;
+    return 0;
 }
 
-static bool needs_replacing(const char *data, size_t len)
+/* Gives marked strings their value; false when a word stood where a key belongs. Recursion is
+ * bounded by the parser (2048 levels). */
+static bool settle(json_t *v, char mark)
 {
-    for (size_t i = 0; i < len; i++)
-        if ((data[i] == 'I' || data[i] == 'N') && special_at(data + i, len - i) >= 0)
-            return true;
-    return false;
+    const char *key, *s;
+    json_t *item;
+    size_t i;
+
+    switch (json_typeof(v)) {
+    case JSON_OBJECT:
+        json_object_foreach (v, key, item)
+            if (key[0] == mark || !settle(item, mark))
+                return false;
+        break;
+    case JSON_ARRAY:
+        json_array_foreach (v, i, item)
+            if (!settle(item, mark))
+                return false;
+        break;
+    case JSON_STRING:
+        s = json_string_value(v);
+        for (int k = 0; s[0] == mark && k < N_SPECIAL; k++)
+            if (s[1] == special[k].tag)
+                return json_string_set_nocheck(v, special[k].value) == 0;
+        break;
+    default: break;
+    }
+    return true;
 }
 
 int dk_json_parse(dk_json *j, const char *data, size_t len, const char *name, dk_err *err)
 {
     dk_buf copy = {0};
     json_error_t e;
+    char mark = 0;
 
-    *j = (dk_json){NULL, dk_xstrdup(name)};
+    *j = (dk_json){NULL, NULL};
     if (len > MAX_DOCUMENT)
         return dk_fail(err, DK_EFORMAT, "%s: larger than the limit of %zu bytes", name, MAX_DOCUMENT);
-    if (needs_replacing(data, len) && !holds_mark(data, len)) {
-        replace_words(data, len, &copy);
+    if (rewrite(data, len, 0, NULL) && (mark = free_mark(data, len)) != 0) {
+        rewrite(data, len, mark, &copy);
         data = copy.data;
         len = copy.len;
     }
-    j->root = json_loadb(data, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    json_t *root = json_loadb(data, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     dk_buf_free(&copy);
-    if (!j->root)
+    if (!root)
         return dk_fail(err, DK_EFORMAT, "%s: line %d, column %d: %s", name, e.line, e.column, e.text);
+    if (mark && !settle(root, mark)) {
+        json_decref(root);
+        return dk_fail(err, DK_EFORMAT, "%s: expected a key in quotes, found a bare word", name);
+    }
+    *j = (dk_json){root, dk_xstrdup(name)};
     return 0;
 }
 
@@ -114,7 +183,7 @@ int dk_json_load(dk_json *j, const char *path, dk_err *err)
 
     *j = (dk_json){NULL, NULL};
     if (dk_read_file(path, MAX_DOCUMENT, &data, &len, err))
-        return DK_EFAIL;
+        return err->code;
     int rc = dk_json_parse(j, data, len, path, err);
     free(data);
     return rc;
@@ -178,6 +247,35 @@ static int special_value(const json_t *v)
     return -1;
 }
 
+static void dump_real(dk_buf *b, double v)
+{
+    char s[DK_SHORTEST_SIZE];
+
+    if (!isfinite(v)) {
+        dk_buf_puts(b, isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity");
+        return;
+    }
+    dk_shortest_f64(v, s);
+    dk_buf_puts(b, s);
+    if (!strpbrk(s, ".e"))
+        dk_buf_puts(b, ".0");
+}
+
+/* The beginning of a string from the document, for a message; cut between characters. */
+static void quote(dk_buf *b, const char *s)
+{
+    size_t n = strlen(s);
+
+    if (n > 60) {
+        n = 60;
+        while (n > 0 && (s[n] & 0xC0) == 0x80)
+            n--;
+    }
+    dk_buf_putc(b, '"');
+    dk_buf_add(b, s, n);
+    dk_buf_puts(b, s[n] ? "...\"" : "\"");
+}
+
 int dk_json_expected(dk_jnode n, const char *what, dk_err *err)
 {
     static const char *const types[] = {"an object", "an array", "a string", "an integer",
@@ -189,9 +287,11 @@ int dk_json_expected(dk_jnode n, const char *what, dk_err *err)
     else if (special_value(n.v) >= 0)
         dk_buf_puts(&b, special[special_value(n.v)].word);
     else if (json_is_string(n.v))
-        dk_buf_printf(&b, "\"%.60s\"", json_string_value(n.v));
-    else if (json_is_number(n.v))
-        dk_buf_printf(&b, "%.17g", json_number_value(n.v));
+        quote(&b, json_string_value(n.v));
+    else if (json_is_integer(n.v))
+        dk_buf_printf(&b, "%" JSON_INTEGER_FORMAT, json_integer_value(n.v));
+    else if (json_is_real(n.v))
+        dump_real(&b, json_real_value(n.v));
     else
         dk_buf_puts(&b, types[json_typeof(n.v)]);
     dk_fail(err, DK_EFORMAT, "%s: %s%sexpected %s, found %s", n.doc, n.at, n.at[0] ? ": " : "", what,
@@ -227,7 +327,7 @@ int dk_json_int(dk_jnode obj, const char *key, int def, int lo, int hi, int *out
 {
     int64_t v;
     int rc = dk_json_i64(obj, key, def, lo, hi, &v, err);
-    *out = (int)v;
+    *out = rc ? def : (int)v;
     return rc;
 }
 
@@ -275,28 +375,6 @@ int dk_json_str(dk_jnode obj, const char *key, const char *def, const char **out
 }
 
 /* ---- Writing. */
-
-static void dump_real(dk_buf *b, double v)
-{
-    char s[40];
-
-    if (isnan(v)) {
-        dk_buf_puts(b, "NaN");
-        return;
-    }
-    if (isinf(v)) {
-        dk_buf_puts(b, v > 0 ? "Infinity" : "-Infinity");
-        return;
-    }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(s, sizeof s, "%.*g", digits, v);
-        if (strtod(s, NULL) == v)
-            break;
-    }
-    dk_buf_puts(b, s);
-    if (!strpbrk(s, ".e"))
-        dk_buf_puts(b, ".0");
-}
 
 static void dump_string(dk_buf *b, const char *s, size_t len)
 {

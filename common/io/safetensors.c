@@ -1,6 +1,7 @@
 /* See safetensors.h. */
 #include "io/safetensors.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "io/json.h"
+#include "io/safetensors_internal.h"
 
 #define MAX_HEADER 100000000u
 #define DATA_ALIGN 64
@@ -37,53 +39,52 @@ const char *dk_shape_str(int ndim, const int64_t *shape, char *buf, size_t size)
 
 /* ---- Reading. */
 
-/* One entry of the header: dtype, shape, data_offsets. data_len is the length of the data part. */
-static int read_tensor(const dk_st *st, const char *name, json_t *v, size_t data_len,
-                       dk_st_tensor *t, size_t *begin, dk_err *err)
+static int read_shape(const json_t *shape, dk_st_tensor *t, dk_err *err)
 {
-    const char *dtype = json_string_value(json_object_get(v, "dtype"));
-    const json_t *shape = json_object_get(v, "shape"), *range = json_object_get(v, "data_offsets");
-    size_t count = 1, bits, i;
+    size_t count = 1, i;
     json_t *dim;
-    const char *where = st->path;
 
-    if (!dtype || !json_is_array(shape) || json_array_size(range) != 2)
-        return dk_fail(err, DK_EFORMAT,
-                       "%s: tensor \"%s\": expected dtype, shape and data_offsets", where, name);
-    int type = dk_dtype_parse(dtype);
-    if (type < 0)
-        return dk_fail(err, DK_EFORMAT, "%s: tensor \"%s\": unknown dtype \"%.40s\"", where, name,
-                       dtype);
     if (json_array_size(shape) > DK_MAX_DIMS)
-        return dk_fail(err, DK_EFORMAT, "%s: tensor \"%s\": %zu dimensions; the limit is %d", where,
-                       name, json_array_size(shape), DK_MAX_DIMS);
-    t->name = name;
-    t->dtype = (dk_dtype)type;
+        return dk_fail(err, DK_EFORMAT, "%zu dimensions; the limit is %d", json_array_size(shape),
+                       DK_MAX_DIMS);
     t->ndim = (int)json_array_size(shape);
     json_array_foreach (shape, i, dim) {
         if (!json_is_integer(dim) || json_integer_value(dim) < 0)
-            return dk_fail(err, DK_EFORMAT, "%s: tensor \"%s\": shape holds no size at index %zu",
-                           where, name, i);
+            return dk_fail(err, DK_EFORMAT, "shape holds no size at index %zu", i);
         t->shape[i] = json_integer_value(dim);
-        if (!dk_mul(count, (size_t)t->shape[i], &count) || count > INT64_MAX / 8)
-            return dk_fail(err, DK_EFORMAT, "%s: tensor \"%s\": shape is too large", where, name);
+        if (!dk_mul(count, (size_t)t->shape[i], &count) || count > INT64_MAX / 64)
+            return dk_fail(err, DK_EFORMAT, "shape is too large");
     }
+    t->count = (int64_t)count;
+    return 0;
+}
+
+/* One entry of the header. data_len is the length of the data part. */
+static int read_tensor(json_t *v, size_t data_len, dk_st_tensor *t, size_t *begin, dk_err *err)
+{
+    const char *dtype = json_string_value(json_object_get(v, "dtype"));
+    const json_t *shape = json_object_get(v, "shape"), *range = json_object_get(v, "data_offsets");
+    char text[192];
+
+    if (!dtype || !json_is_array(shape) || json_array_size(range) != 2)
+        return dk_fail(err, DK_EFORMAT, "expected dtype, shape and data_offsets");
+    int type = dk_dtype_parse(dtype);
+    if (type < 0)
+        return dk_fail(err, DK_EFORMAT, "unknown dtype \"%.40s\"", dtype);
+    t->dtype = (dk_dtype)type;
+    if (read_shape(shape, t, err))
+        return DK_EFORMAT;
     const json_t *b = json_array_get(range, 0), *e = json_array_get(range, 1);
     json_int_t lo = json_integer_value(b), hi = json_integer_value(e);
     if (!json_is_integer(b) || !json_is_integer(e) || lo < 0 || hi < lo || (size_t)hi > data_len)
         return dk_fail(err, DK_EFORMAT,
-                       "%s: tensor \"%s\": data_offsets [%lld, %lld] are outside the %zu bytes of "
-                       "data; is the file truncated?",
-                       where, name, (long long)lo, (long long)hi, data_len);
-    if (!dk_mul(count, (size_t)dk_dtype_bits(t->dtype), &bits) || bits % 8 ||
-        bits / 8 != (size_t)(hi - lo)) {
-        char text[192];
-        return dk_fail(err, DK_EFORMAT,
-                       "%s: tensor \"%s\": %s %s does not fit its %lld bytes of data", where, name,
-                       dtype, dk_shape_str(t->ndim, t->shape, text, sizeof text),
-                       (long long)(hi - lo));
-    }
-    t->count = (int64_t)count;
+                       "data_offsets [%lld, %lld] are outside the %zu bytes of data; is the file "
+                       "truncated?",
+                       (long long)lo, (long long)hi, data_len);
+    size_t bits = (size_t)t->count * (size_t)dk_dtype_bits(t->dtype); /* fits: see read_shape */
+    if (bits % 8 || bits / 8 != (size_t)(hi - lo))
+        return dk_fail(err, DK_EFORMAT, "%s %s does not fit its %lld bytes of data", dtype,
+                       dk_shape_str(t->ndim, t->shape, text, sizeof text), (long long)(hi - lo));
     t->bytes = bits / 8;
     *begin = (size_t)lo;
     return 0;
@@ -111,14 +112,14 @@ static int check_contiguous(const dk_st *st, const uint8_t *data, size_t data_le
     for (size_t i = 0; i < st->n; i++) {
         size_t begin = (size_t)((const uint8_t *)st->tensors[i].data - data);
         if (begin != at)
-            return dk_fail(err, DK_EFORMAT, "%s: tensor \"%s\" begins at byte %zu; expected %zu (%s)",
-                           st->path, st->tensors[i].name, begin, at,
-                           begin > at ? "a hole" : "an overlap");
+            return dk_fail(err, DK_EFORMAT,
+                           "%s: tensor \"%.200s\" begins at byte %zu; expected %zu (%s)", st->path,
+                           st->tensors[i].name, begin, at, begin > at ? "a hole" : "an overlap");
         at += st->tensors[i].bytes;
     }
     if (at != data_len)
-        return dk_fail(err, DK_EFORMAT, "%s: tensors end at byte %zu of %zu bytes of data", st->path,
-                       at, data_len);
+        return dk_fail(err, DK_EFORMAT, "%s: tensors end at byte %zu of %zu bytes of data",
+                       st->path, at, data_len);
     return 0;
 }
 
@@ -127,11 +128,14 @@ static int read_meta(dk_st *st, json_t *v, dk_err *err)
     const char *key;
     json_t *value;
 
+    if (json_is_null(v)) /* the original reader takes it for absent */
+        return 0;
     if (!json_is_object(v))
         return dk_fail(err, DK_EFORMAT, "%s: __metadata__ is no object", st->path);
     json_object_foreach (v, key, value)
         if (!json_is_string(value))
-            return dk_fail(err, DK_EFORMAT, "%s: __metadata__ \"%.60s\" is no string", st->path, key);
+            return dk_fail(err, DK_EFORMAT, "%s: __metadata__ \"%.60s\" is no string", st->path,
+                           key);
     st->meta = v;
     return 0;
 }
@@ -139,7 +143,7 @@ static int read_meta(dk_st *st, json_t *v, dk_err *err)
 static int read_header(dk_st *st, size_t header_len, dk_err *err)
 {
     const uint8_t *data = st->bytes + 8 + header_len;
-    size_t data_len = st->len - 8 - header_len, begin = 0;
+    size_t data_len = st->len - 8 - header_len, begin = 0, cap = 0;
     const char *key;
     json_t *v;
 
@@ -150,17 +154,21 @@ static int read_header(dk_st *st, size_t header_len, dk_err *err)
     free(name);
     if (rc)
         return rc;
-    st->tensors = dk_xcalloc(json_object_size(st->header.root), sizeof *st->tensors);
     json_object_foreach (st->header.root, key, v) {
         if (strcmp(key, "__metadata__") == 0) {
-            if (read_meta(st, v, err))
-                return err ? err->code : DK_EFORMAT;
+            rc = read_meta(st, v, err);
+            if (rc)
+                return rc;
             continue;
         }
+        if (st->n == cap) { /* grown by what was valid so far, not by the number of keys */
+            cap = cap ? 2 * cap : 256;
+            st->tensors = dk_xrealloc(st->tensors, cap * sizeof *st->tensors);
+        }
         dk_st_tensor *t = &st->tensors[st->n];
-        rc = read_tensor(st, key, v, data_len, t, &begin, err);
-        if (rc)
-            return rc;
+        *t = (dk_st_tensor){.name = key};
+        if (read_tensor(v, data_len, t, &begin, err))
+            return dk_wrap(err, "%s: tensor \"%.200s\"", st->path, key);
         t->data = data + begin;
         st->n++;
     }
@@ -177,18 +185,21 @@ static int read_header(dk_st *st, size_t header_len, dk_err *err)
     return 0;
 }
 
-static int read_all(dk_st *st, dk_err *err)
+bool dk_st_is_lfs(const void *data, size_t len)
 {
     static const char lfs[] = "version https://git-lfs";
+    return len >= sizeof lfs - 1 && memcmp(data, lfs, sizeof lfs - 1) == 0;
+}
+
+static int read_all(dk_st *st, dk_err *err)
+{
     uint64_t n = 0;
 
-    if (st->len >= sizeof lfs - 1 && memcmp(st->bytes, lfs, sizeof lfs - 1) == 0)
-        return dk_fail(err, DK_EFORMAT,
-                       "%s: is a git-LFS pointer, not the weights; fetch them with `git lfs pull`",
-                       st->path);
+    if (dk_st_is_lfs(st->bytes, st->len))
+        return dk_fail(err, DK_EFORMAT, "%s: " DK_ST_LFS_TEXT, st->path);
     if (st->len < 8)
-        return dk_fail(err, DK_EFORMAT, "%s: %zu bytes are too few for a safetensors file", st->path,
-                       st->len);
+        return dk_fail(err, DK_EFORMAT, "%s: %zu bytes are too few for a safetensors file",
+                       st->path, st->len);
     for (int i = 7; i >= 0; i--)
         n = n << 8 | st->bytes[i];
     if (n > MAX_HEADER || n > st->len - 8 || n < 2)
@@ -296,7 +307,16 @@ struct dk_st_writer {
     entry *entries;
     size_t n, cap;
     json_t *meta;
+    const char *invalid; /* what no file can hold; reported when writing */
 };
+
+/* jansson makes strings of valid UTF-8 only. */
+static bool is_utf8(const char *s)
+{
+    json_t *v = json_string(s);
+    json_decref(v);
+    return v != NULL;
+}
 
 dk_st_writer *dk_st_writer_new(void)
 {
@@ -320,7 +340,8 @@ void dk_st_writer_free(dk_st_writer *w)
 
 void dk_st_writer_meta(dk_st_writer *w, const char *key, const char *value)
 {
-    json_object_set_new(w->meta, key, json_string(value));
+    if (json_object_set_new(w->meta, key, json_string(value)))
+        w->invalid = "metadata that is not UTF-8";
 }
 
 void dk_st_writer_add(dk_st_writer *w, const char *name, dk_dtype t, int ndim, const int64_t *shape,
@@ -328,6 +349,9 @@ void dk_st_writer_add(dk_st_writer *w, const char *name, dk_dtype t, int ndim, c
 {
     size_t count = 1;
 
+    assert(ndim >= 0 && ndim <= DK_MAX_DIMS);
+    if (!is_utf8(name) || strcmp(name, "__metadata__") == 0)
+        w->invalid = "a tensor name that is not UTF-8 or is reserved";
     if (w->n == w->cap) {
         w->cap = w->cap ? 2 * w->cap : 64;
         w->entries = dk_xrealloc(w->entries, w->cap * sizeof *w->entries);
@@ -419,16 +443,34 @@ static void build_header(dk_st_writer *w, dk_buf *b)
         dk_buf_putc(b, ' ');
 }
 
+static int by_entry_name(const void *a, const void *b)
+{
+    return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
+}
+
+static int check_writable(dk_st_writer *w, dk_err *err)
+{
+    if (w->invalid)
+        return dk_fail(err, DK_EFAIL, "a safetensors file cannot hold %s", w->invalid);
+    if (w->n)
+        qsort(w->entries, w->n, sizeof *w->entries, by_entry_name);
+    for (size_t i = 0; i + 1 < w->n; i++)
+        if (strcmp(w->entries[i].name, w->entries[i + 1].name) == 0)
+            return dk_fail(err, DK_EFAIL, "tensor \"%s\" would be written twice",
+                           w->entries[i].name);
+    return 0;
+}
+
 int dk_st_writer_write(dk_st_writer *w, FILE *f, dk_err *err)
 {
     dk_buf b = {0};
     unsigned char len[8];
+    int rc = check_writable(w, err);
 
+    if (rc)
+        return rc;
     if (w->n)
         qsort(w->entries, w->n, sizeof *w->entries, by_layout);
-    for (size_t i = 0; i + 1 < w->n; i++)
-        if (strcmp(w->entries[i].name, w->entries[i + 1].name) == 0)
-            return dk_fail(err, DK_EFAIL, "tensor \"%s\" would be written twice", w->entries[i].name);
     build_header(w, &b);
     for (int i = 0; i < 8; i++)
         len[i] = (unsigned char)((uint64_t)b.len >> 8 * i);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/opt.h"
+#include "model/config_internal.h"
 
 static const char *const folder[DK_COMP_COUNT] = {"scheduler", "tokenizer", "text_encoder",
                                                   "transformer", "vae"};
@@ -218,6 +219,9 @@ int dk_model_dir_open(dk_model_dir *d, const char *path, const char *variant, dk
                 d->arch == DK_ARCH_PIXART ? "PixArt" : "DiT");
         goto fail;
     }
+    dk_config_warn_unknown(dk_model_dir_config(d, DK_COMP_TRANSFORMER),
+                           d->arch == DK_ARCH_PIXART ? dk_pixart_config_keys : dk_dit_config_keys);
+    dk_config_warn_unknown(dk_model_dir_config(d, DK_COMP_VAE), dk_vae_config_keys);
     return 0;
 fail:
     dk_model_dir_close(d);

@@ -1,4 +1,5 @@
-/* Embeddings that are formulas: timesteps and positions. Frequencies and angles in f64, tables f32. */
+/* Embeddings that are formulas: timesteps (f32 throughout, as published) and positions (f64, stored
+ * as f32). */
 #ifndef DK_MODEL_EMBED_H
 #define DK_MODEL_EMBED_H
 

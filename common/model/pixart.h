@@ -20,6 +20,9 @@ int dk_pixart_config_read(dk_pixart_config *c, dk_jnode cfg, dk_err *err);
 
 typedef struct dk_pixart dk_pixart;
 dk_pixart *dk_pixart_new(const dk_pixart_config *c, dk_params *p);
+/* Weights with size embedders under a config without: DK_EFORMAT (the other way round, the embedders
+ * are simply missing). */
+int dk_pixart_check(const dk_pixart *m, dk_params *p, dk_err *err);
 void dk_pixart_free(dk_pixart *m);
 
 /* What the transformer keeps of one prompt for all its steps: cross-attention keys and values of

@@ -6,9 +6,11 @@
 double dk_max_abs(const float *a, size_t n)
 {
     double m = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!(fabs(a[i]) <= m)) /* also lets NaN through */
-            m = fabs(a[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(a[i]))
+            return NAN;
+        m = fmax(m, fabs(a[i]));
+    }
     return m;
 }
 
@@ -17,8 +19,9 @@ double dk_max_abs_diff(const float *a, const float *b, size_t n)
     double m = 0;
     for (size_t i = 0; i < n; i++) {
         double d = fabs((double)a[i] - b[i]);
-        if (!(d <= m))
-            m = d;
+        if (isnan(d))
+            return NAN;
+        m = fmax(m, d);
     }
     return m;
 }

@@ -1,4 +1,4 @@
-/* How far two arrays are apart. All sums in f64. */
+/* How far two arrays are apart. All sums in f64. A NaN in an input gives NaN. */
 #ifndef DK_NUM_METRICS_H
 #define DK_NUM_METRICS_H
 

@@ -70,20 +70,25 @@ static slot *add(dk_params *p, slot_kind kind, void *target, char *name)
     return &p->slots[p->n++];
 }
 
-static const dk_st_tensor *counted(dk_params *p, const dk_st_tensor *t, int64_t count)
+/* Shapes come from configs, and no file has said yet that they are real: saturates. */
+static int64_t product(int64_t a, int64_t b)
 {
-    p->count += count;
-    if (t)
-        p->bytes += t->bytes;
-    return t;
+    int64_t r;
+    return __builtin_mul_overflow(a, b, &r) ? INT64_MAX : r;
 }
 
 static const dk_st_tensor *get(dk_params *p, const char *name, int ndim, const int64_t *shape)
 {
+    const dk_st_tensor *t = dk_bind_get(p->bind, ndim, shape, "%s", name);
     int64_t count = 1;
+
     for (int i = 0; i < ndim; i++)
-        count *= shape[i];
-    return counted(p, dk_bind_get(p->bind, ndim, shape, "%s", name), count);
+        count = product(count, shape[i]);
+    if (__builtin_add_overflow(p->count, count, &p->count))
+        p->count = INT64_MAX;
+    if (t)
+        p->bytes += t->bytes;
+    return t;
 }
 
 /* The name from a format and a suffix. */
@@ -125,7 +130,7 @@ void dk_params_patch(dk_params *p, dk_linear *target, int64_t out, int64_t cin, 
     FORMAT_NAME(name, ".weight");
     slot *s = add(p, SLOT_LINEAR, target, dk_xstrdup(name));
 
-    *target = (dk_linear){.in = cin * patch * patch, .out = out};
+    *target = (dk_linear){.in = product(product(cin, patch), patch), .out = out};
     s->weight = get(p, name, DK_SHAPE(out, cin, patch, patch));
     s->bias = get_bias(p, name, out);
 }
@@ -146,7 +151,8 @@ void dk_params_conv(dk_params *p, dk_conv *target, int64_t cout, int64_t cin, in
     s->bias = get_bias(p, name, cout);
 }
 
-void dk_params_f32(dk_params *p, float **target, int ndim, const int64_t *shape, const char *fmt, ...)
+void dk_params_f32(dk_params *p, float **target, int ndim, const int64_t *shape, const char *fmt,
+                   ...)
 {
     FORMAT_NAME(name, "");
     slot *s = add(p, SLOT_F32, target, dk_xstrdup(name));
@@ -154,7 +160,8 @@ void dk_params_f32(dk_params *p, float **target, int ndim, const int64_t *shape,
     s->weight = get(p, name, ndim, shape);
 }
 
-void dk_params_table(dk_params *p, dk_tensor *target, int64_t rows, int64_t cols, const char *fmt, ...)
+void dk_params_table(dk_params *p, dk_tensor *target, int64_t rows, int64_t cols, const char *fmt,
+                     ...)
 {
     FORMAT_NAME(name, "");
     slot *s = add(p, SLOT_TABLE, target, dk_xstrdup(name));

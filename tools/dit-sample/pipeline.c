@@ -72,6 +72,8 @@ static int open_transformer(run *r, dk_err *err)
             return err->code;
         r->out_channels = c.out_channels;
         r->pixart = dk_pixart_new(&c, r->transformer_part.params);
+        if (dk_pixart_check(r->pixart, r->transformer_part.params, err))
+            return err->code;
     } else {
         dk_dit_config c;
         if (dk_dit_config_read(&c, cfg, err))

@@ -19,6 +19,8 @@ PACKAGES := jansson libpng zlib libprotobuf-c libutf8proc libxxhash
 NEED_DEPS := $(shell sh scripts/deps.sh --check >/dev/null 2>&1 || echo yes)
 
 V := build/$(BUILD)
+# One short line per step; VERBOSE=1 shows the commands.
+Q := $(if $(VERBOSE),,@)
 B := $(if $(filter release,$(BUILD)),bin,$(V)/bin)
 
 STD     := -std=c11 -D_POSIX_C_SOURCE=200809L
@@ -59,7 +61,7 @@ help:
 	@echo 'make lint         layering, shell scripts, static analysis'
 	@echo 'make bench        timings, stored in docs/bench (needs a quiet machine)'
 	@echo 'make install      PREFIX=/usr/local DESTDIR='
-	@echo 'Variables: CC CFLAGS WERROR=1 BUILD=release|asan V'
+	@echo 'Variables: CC CFLAGS WERROR=1 BUILD=release|asan VERBOSE=1'
 
 # ---- Set-up. A marker is not enough: packages come and go, so ask each time (it is quick).
 deps:
@@ -75,38 +77,45 @@ $(shell mkdir -p $(V); printf '%s\n' '$(FLAGS_NOW)' | cmp -s - $(FLAGS_FILE) || 
 
 build/gen/%.pb-c.c build/gen/%.pb-c.h: common/%.proto | deps
 	@mkdir -p build/gen
-	$(PROTOC_C) --proto_path=common --c_out=build/gen $<
+	@echo '  GEN   $@'
+	$(Q)$(PROTOC_C) --proto_path=common --c_out=build/gen $<
 
 $(V)/gen/%.o: build/gen/%.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -W%,$(ALL_CFLAGS)) -MMD -MP -c -o $@ $<
+	@echo '  CC    $<'
+	$(Q)$(CC) $(filter-out -W%,$(ALL_CFLAGS)) -MMD -MP -c -o $@ $<
 
 $(V)/%.o: %.c $(FLAGS_FILE) | deps $(GEN_H)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(if $(findstring tests/,$<),-Itests) -MMD -MP -c -o $@ $<
+	@echo '  CC    $<'
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(findstring tests/,$<),-Itests) -MMD -MP -c -o $@ $<
 
 # Built anew, so that the object of a deleted source does not stay inside.
 $(V)/libdk.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	@echo '  AR    $@'
+	$(Q)ar rcs $@ $^
 
 define tool_rule
 $(B)/$(1): $(patsubst %.c,$(V)/%.o,$(wildcard tools/$(1)/*.c)) $(V)/libdk.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(V)/libdk.a $$(LIBS)
+	@echo '  LINK  $$@'
+	$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(V)/libdk.a $$(LIBS)
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool_rule,$(t))))
 
 # ---- Tests.
 $(V)/tests/test_%: $(V)/tests/unit/test_%.o $(UNIT_SUP) $(V)/libdk.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(V)/libdk.a -lcmocka $(LIBS)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(V)/libdk.a -lcmocka $(LIBS)
 
 # Small programs that the command-line cases use.
 AID_BIN := $(patsubst tests/tools/%.c,$(V)/tests/%,$(wildcard tests/tools/*.c))
 $(AID_BIN): $(V)/tests/%: $(V)/tests/tools/%.o $(V)/libdk.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(V)/libdk.a $(LIBS)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(V)/libdk.a $(LIBS)
 
 unit-programs: deps $(UNIT_BIN) $(AID_BIN)
 
@@ -123,7 +132,8 @@ test-asan: deps
 FUZZ_BIN := $(FUZZ:%=$(V)/fuzz/%)
 $(V)/fuzz/%: $(V)/tests/fuzz/fuzz_%.o $(V)/tests/fuzz/replay.o $(V)/libdk.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(V)/libdk.a $(LIBS)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(V)/libdk.a $(LIBS)
 .PHONY: fuzz-programs
 fuzz-programs: deps $(FUZZ_BIN)
 
@@ -148,7 +158,8 @@ bench: all $(patsubst tests/perf/%.c,$(V)/perf/%,$(wildcard tests/perf/bench_*.c
 	@sh scripts/bench.sh
 $(V)/perf/%: $(V)/tests/perf/%.o $(V)/libdk.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(V)/libdk.a $(LIBS)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(V)/libdk.a $(LIBS)
 
 # ---- Installation: programs, bundled models with their notices, documents.
 install: all

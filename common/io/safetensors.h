@@ -39,7 +39,7 @@ const char *dk_st_path(const dk_st *st);
 size_t dk_st_count(const dk_st *st);
 const dk_st_tensor *dk_st_at(const dk_st *st, size_t i); /* in order of data */
 const dk_st_tensor *dk_st_find(const dk_st *st, const char *name); /* NULL if absent */
-const char *dk_st_meta(const dk_st *st, const char *key);          /* __metadata__, NULL if absent */
+const char *dk_st_meta(const dk_st *st, const char *key); /* __metadata__; NULL if absent */
 const void *dk_st_bytes(const dk_st *st, size_t *len);             /* the whole file, for hashing */
 void dk_st_dontneed(const dk_st *st);
 

@@ -277,9 +277,9 @@ static int open_only_file(dk_weights *w, const char *dir, const char *stem, cons
         return rc;
     survey(&l, stem, &f);
     if (variant && f.n > 0)
-        rc =
-            dk_fail(err, DK_EFORMAT, "%s: no variant \"%s\" (%s.%s.safetensors); there %s %s",
-                    w->label, variant, stem, variant, f.n == 1 ? "is" : "are", dk_buf_str(&f.list));
+        rc = dk_fail(err, DK_EFORMAT, "%s: no variant \"%s\" (%s.%s.safetensors); there %s %s",
+                     w->label, variant, stem, variant, f.n == 1 ? "is" : "are",
+                     dk_buf_str(&f.list));
     else if (f.shards)
         rc = dk_fail(err, DK_EFORMAT,
                      "%s: shards without their index (%s.safetensors.index.json); there %s %s",
@@ -334,8 +334,8 @@ static int open_all(dk_weights *w, const char *dir, const char *stem, const char
     } else {
         rc = try_name(w, dir, dk_xasprintf("%s.safetensors", stem), false, &done, err);
         if (!done)
-            rc =
-                try_name(w, dir, dk_xasprintf("%s.safetensors.index.json", stem), true, &done, err);
+            rc = try_name(w, dir, dk_xasprintf("%s.safetensors.index.json", stem), true, &done,
+                          err);
     }
     return done ? rc : open_only_file(w, dir, stem, variant, err);
 }

@@ -4,8 +4,8 @@
  * Search order in DIR for stem S ("diffusion_pytorch_model" or "model") and variant V:
  *   V given: S.V.safetensors, S.safetensors.index.V.json, S.V.safetensors.index.json;
  *   else: S.safetensors, S.safetensors.index.json, the only *.safetensors of the folder;
- * else an error that says what is there (.bin pickles, LFS pointers, several files). Links (the
- * hub's cache) are followed. File names in an index may not leave the folder. */
+ * else an error that says what is there (.bin pickles, LFS pointers, several files, shards without
+ * an index). Links (the hub's cache) are followed. Names in an index may not leave the folder. */
 #ifndef DK_IO_WEIGHTS_H
 #define DK_IO_WEIGHTS_H
 
@@ -33,7 +33,7 @@ size_t dk_weights_bytes(const dk_weights *w);       /* bytes of all tensors */
  * (unless allowed by dk_bind_ignore). */
 typedef struct dk_bind dk_bind;
 dk_bind *dk_bind_new(const dk_weights *w);
-/* `name` may be a printf format. Returns the tensor, or NULL (noted as missing / of wrong shape). */
+/* Returns the tensor of this name, or NULL (noted as missing or of wrong shape). */
 const dk_st_tensor *dk_bind_get(dk_bind *b, int ndim, const int64_t *shape, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Is there such a tensor? Does not count as asked for. */

@@ -7,8 +7,8 @@
  *     if (dk_params_load(p, ops, err)) ...     checks names and shapes, then fills the slots
  *
  * Slots are pointers inside the model; they are filled by dk_params_load and stay valid until
- * dk_params_free, which must come after the last use of the model. The weights (mapping) must
- * outlive the params. */
+ * dk_params_free. Free the params first (they release what hangs on the slots), then the model, then the
+ * weights. */
 #ifndef DK_OPS_PARAMS_H
 #define DK_OPS_PARAMS_H
 

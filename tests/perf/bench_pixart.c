@@ -148,8 +148,8 @@ int main(int argc, char **argv)
     bench(m, &c, 512, repeats);
     dk_ctx_take(&c, &err);
     dk_ctx_fini(&c);
-    dk_pixart_free(m);
     dk_params_free(p);
+    dk_pixart_free(m);
     dk_weights_close(w);
     dk_json_free(&doc);
 fail:

@@ -84,7 +84,7 @@ static void put_link(const char *name, const char *target)
     free(path);
 }
 
-/* A file with tensors named by `names`, separated by spaces, each f32 [2, 3] of the value `fill`. */
+/* A file of f32 tensors [2, 3], named by `names` (separated by spaces), all values `fill`. */
 static void put_tensors(const char *name, const char *names, float fill)
 {
     char *path = dk_path_join(dir, name), *list = dk_xstrdup(names), *next = NULL;
@@ -272,8 +272,8 @@ static void shards(void **state)
     (void)state;
     put_tensors(SHARD2, "b c extra", 2);
     put_tensors(SHARD1, "a", 1);
-    put(INDEX, "{\"metadata\":{\"total_size\":72},\"weight_map\":{\"b\":\"" SHARD2 "\",\"a\":\"" SHARD1
-               "\",\"c\":\"" SHARD2 "\"}}");
+    put(INDEX, "{\"metadata\":{\"total_size\":72},\"weight_map\":{"
+               "\"b\":\"" SHARD2 "\",\"a\":\"" SHARD1 "\",\"c\":\"" SHARD2 "\"}}");
     dk_weights *w = open_ok(NULL);
     assert_int_equal(dk_weights_files(w), 2);
     assert_true(value(w, "a") == 1 && value(w, "b") == 2 && value(w, "c") == 2);

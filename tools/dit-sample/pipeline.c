@@ -588,11 +588,11 @@ int ds_generate(ds_plan *p, dk_err *err)
     if (p->o->json)
         print_result(&r);
 out:
+    close_part(&r.transformer_part);
+    close_part(&r.vae_part);
     dk_pixart_free(r.pixart);
     dk_dit_free(r.dit);
     dk_vae_free(r.vae);
-    close_part(&r.transformer_part);
-    close_part(&r.vae_part);
     dk_sched_free(r.sched);
     ds_texts_free(r.texts);
     ds_trace_free(r.trace);

@@ -148,8 +148,8 @@ static int encode_all(ds_texts *t, const ds_plan *p, const dk_ops *ops, dk_err *
     dk_info("text: %d texts, %.1f MiB of activations at most", t->n,
             (double)dk_arena_peak(c.arena) / 1048576.0);
 out:
-    dk_t5_free(t5);
     dk_params_free(params);
+    dk_t5_free(t5);
     dk_weights_close(w);
     dk_tokenizer_free(tok);
     dk_ctx_fini(&c);

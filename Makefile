@@ -11,7 +11,7 @@ PROTOC_C ?= protoc-c
 
 .SUFFIXES:
 .DEFAULT_GOAL := all
-# Warnings stop the build only where someone will fix them: WERROR=1 (tests, CI).
+# Warnings stop the build only where someone will fix them: `make lint`.
 WERROR  ?= 0
 
 # ---- Packages. What is missing is installed once by scripts/deps.sh (or named, where it may not).
@@ -27,6 +27,7 @@ STD     := -std=c11 -D_POSIX_C_SOURCE=200809L
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
            -Wmissing-prototypes -Wundef -Wvla $(if $(filter 1,$(WERROR)),-Werror)
 OPT_release := -O3 -g1
+OPT_lint    := -O2
 OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer
 # No -ffast-math: NaN checks must work, and a*b+c must not fuse differently from file to file.
@@ -120,12 +121,12 @@ $(AID_BIN): $(V)/tests/%: $(V)/tests/tools/%.o $(V)/libdk.a
 unit-programs: deps $(UNIT_BIN) $(AID_BIN)
 
 test: deps
-	+@$(MAKE) --no-print-directory WERROR=1 all unit-programs
-	+@$(MAKE) --no-print-directory WERROR=1 BUILD=asan fuzz-programs
+	+@$(MAKE) --no-print-directory all unit-programs
+	+@$(MAKE) --no-print-directory BUILD=asan fuzz-programs
 	@sh tests/run.sh release
 
 test-asan: deps
-	+@$(MAKE) --no-print-directory WERROR=1 BUILD=asan all unit-programs fuzz-programs
+	+@$(MAKE) --no-print-directory BUILD=asan all unit-programs fuzz-programs
 	@sh tests/run.sh asan
 
 # Each fuzz target is one file with LLVMFuzzerTestOneInput; under gcc a small main replays corpora.
@@ -148,6 +149,7 @@ $(V)/engines/%: $(V)/tests/fuzz/fuzz_%.o $(V)/libdk.a
 	$(CC) $(subst fuzzer-no-link,fuzzer,$(CFLAGS)) -o $@ $(filter %.o,$^) $(V)/libdk.a $(LIBS)
 
 lint: deps
+	+@$(MAKE) --no-print-directory BUILD=lint WERROR=1 build/lint/libdk.a $(patsubst %.c,build/lint/%.o,$(wildcard tools/*/*.c))
 	@sh scripts/lint.sh
 
 # ---- Demo and benchmarks.

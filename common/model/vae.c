@@ -2,11 +2,13 @@
  * "High-Resolution Image Synthesis with Latent Diffusion Models", section 3.1 and appendix G),
  * as Stable Diffusion, SDXL, PixArt and DiT use it.
  *
- *     R(x) = shortcut(x) + conv2 silu norm2 conv1 silu norm1 x      shortcut: 1x1 or identity
- *     A(x) = x + Wo softmax(q k^T / sqrt(C)) v                      of norm(x), one head, all
- * pixels mid  = R A R decoder: post_quant, conv_in, mid, per level (R)^(n+1) and x2 nearest + conv,
- * norm silu conv_out encoder: conv_in, per level (R)^n and conv of stride 2, mid, norm silu
- * conv_out, quant
+ *     R(x) = shortcut(x) + conv2 silu norm2 conv1 silu norm1 x    shortcut: 1x1 or identity
+ *     A(x) = x + Wo softmax(q k^T / sqrt(C)) v    of norm(x), all pixels, one head
+ *     mid  = R A R
+ *     decoder: post_quant, conv_in, mid, levels, norm silu conv_out
+ *              level: (R)^(n+1), then nearest x2 and a convolution, but for the last
+ *     encoder: conv_in, levels, mid, norm silu conv_out, quant
+ *              level: (R)^n, then a convolution of stride 2, but for the last
  *
  * norm is GroupNorm with eps 1e-6. Inside, pictures are channels-last, one at a time. They do not
  * die in the order of a stack and one can be 1 GiB (256 channels at 1024 x 1024), so each is

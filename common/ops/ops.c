@@ -39,8 +39,8 @@ const char *dk_shape_text(const dk_tensor *t, char out[160])
 {
     int at = snprintf(out, 160, "[");
     for (int i = 0; i < t->ndim; i++)
-        at += snprintf(out + at, (size_t)(160 - at), "%s%lld", i ? ", " : "",
-                       (long long)t->shape[i]);
+        at +=
+            snprintf(out + at, (size_t)(160 - at), "%s%lld", i ? ", " : "", (long long)t->shape[i]);
     snprintf(out + at, (size_t)(160 - at), "]");
     return out;
 }
@@ -243,8 +243,7 @@ void dk_op_upsample2(dk_ctx *c, const dk_tensor *x, dk_tensor *y)
 {
     if (!ready(c))
         return;
-    assert(is_f32(x, 3) &&
-           has_shape(y, DK_SHAPE(2 * x->shape[0], 2 * x->shape[1], x->shape[2])));
+    assert(is_f32(x, 3) && has_shape(y, DK_SHAPE(2 * x->shape[0], 2 * x->shape[1], x->shape[2])));
     c->ops->upsample2(x, y);
 }
 

@@ -217,7 +217,7 @@ int dk_added_flags(dk_jnode n, dk_added_token *flags, dk_err *err)
 
 static int add_decoder(dk_tokenizer *t, dk_jnode decoder, dk_err *err)
 {
-    const char *key, *text;
+    const char *key, *text = NULL;
     json_t *value;
 
     json_object_foreach(decoder.v, key, value)

@@ -107,9 +107,9 @@ void ts_add_data(ts_model *m, const char *name, int ndim, const int64_t *shape, 
 {
     dk_err err;
     const char *at = m->renamed ? strstr(name, m->renamed) : NULL;
-    char *stored = at ? dk_xasprintf("%.*s%s%s", (int)(at - name), name, m->as,
-                                     at + strlen(m->renamed))
-                      : dk_xstrdup(name);
+    char *stored =
+        at ? dk_xasprintf("%.*s%s%s", (int)(at - name), name, m->as, at + strlen(m->renamed))
+           : dk_xstrdup(name);
 
     dk_err_init(&err);
     ts_ok(dk_st_writer_add_copy(m->w, stored, DK_F32, ndim, shape, data, &err), &err);
@@ -281,7 +281,8 @@ void ts_config_with(dk_json *out, const char *base, const char *patch)
     dk_err_init(&err);
     ts_ok(dk_json_parse(out, base, strlen(base), "config.json", &err), &err);
     ts_ok(dk_json_parse(&p, patch, strlen(patch), "patch", &err), &err);
-    json_object_foreach (p.root, key, value) {
+    json_object_foreach(p.root, key, value)
+    {
         const char *s = json_string_value(value);
         if (s && strcmp(s, "-") == 0)
             json_object_del(out->root, key);

@@ -67,7 +67,7 @@ typedef struct ts_part {
 void ts_open(ts_part *p, const char *dir, const char *stem);
 dk_jnode ts_config(const ts_part *p);
 void ts_load(ts_part *p, const dk_ops *ops); /* dk_params_load */
-void ts_close(ts_part *p);
+void ts_close(ts_part *p);                   /* before the model itself is freed */
 
 /* Both backends: for (int b = 0; b < TS_BACKENDS; b++) ... ts_backend(b). */
 enum { TS_BACKENDS = 2 };

@@ -68,8 +68,8 @@ static void t5_open(t5_run *r, const char *dir, const dk_ops *ops)
 static void t5_close(t5_run *r)
 {
     dk_ctx_fini(&r->c);
-    dk_t5_free(r->t5);
     ts_close(&r->part);
+    dk_t5_free(r->t5);
 }
 
 static void t5_encode(t5_run *r, const int32_t *ids, const uint8_t *mask, int64_t n, float *out)
@@ -83,8 +83,10 @@ static void t5_encode(t5_run *r, const int32_t *ids, const uint8_t *mask, int64_
 static const int32_t T5_IDS[] = {5, 17, 3, 44, 1, 0, 0};
 static const uint8_t T5_MASK[] = {1, 1, 1, 1, 1, 0, 0};
 static const ts_stats T5_SHORT = {
-    3.898947, 88.046598,
-    {-0.815135, -1.410485, -0.293969, 0.639920, 0.332171, 0.163374, 0.074576, -0.313693}, 8};
+    3.898947,
+    88.046598,
+    {-0.815135, -1.410485, -0.293969, 0.639920, 0.332171, 0.163374, 0.074576, -0.313693},
+    8};
 static const ts_stats T5_LONG = {
     -178.266480, 1891.301244, {-2.525850, -0.712453, 1.152219, 0.095934}, 4};
 
@@ -142,7 +144,8 @@ static void test_t5_names(void **state)
     ts_model_free(&m);
 }
 
-/* feed_forward_proj relu (T5 before 1.1), and a bias table per block (UMT5): both backends agree. */
+/* feed_forward_proj relu (T5 before 1.1), and a bias table per block (UMT5): both backends agree.
+ */
 static void test_t5_variants(void **state)
 {
     static const char *const patch[] = {"{\"feed_forward_proj\": \"relu\"}",
@@ -206,8 +209,8 @@ static void test_t5_bad(void **state)
     dk_t5 *t5 = dk_t5_new(&cfg, p.params);
     dk_params_load(p.params, dk_ops_cpu(), &err);
     ts_failed(&err, DK_EFORMAT, "shared.weight");
-    dk_t5_free(t5);
     ts_close(&p);
+    dk_t5_free(t5);
     ts_model_free(&m);
 }
 
@@ -347,8 +350,10 @@ static void bert_check(const char *dir, const dk_ops *ops)
     static const int32_t ids[] = {2, 9, 14, 31, 3, 0, 0};
     static const uint8_t mask[] = {1, 1, 1, 1, 1, 0, 0};
     static const ts_stats expect = {
-        5.538386, 93.909149,
-        {-0.708602, 0.172106, 1.620743, 0.032498, -1.371174, -1.625402, -0.534993, 0.606907}, 8};
+        5.538386,
+        93.909149,
+        {-0.708602, 0.172106, 1.620743, 0.032498, -1.371174, -1.625402, -0.534993, 0.606907},
+        8};
     static const int32_t many[17];
     ts_part p;
     dk_bert_config cfg;
@@ -371,8 +376,8 @@ static void bert_check(const char *dir, const dk_ops *ops)
     dk_ctx_take(&c, &err);
     ts_failed(&err, DK_EFORMAT, "17 tokens, but only 16 positions");
     dk_ctx_fini(&c);
-    dk_bert_free(m);
     ts_close(&p);
+    dk_bert_free(m);
 }
 
 static void test_bert_recorded(void **state)
@@ -422,9 +427,9 @@ static void test_bert_config(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_t5_recorded), cmocka_unit_test(test_t5_names),
-        cmocka_unit_test(test_t5_variants), cmocka_unit_test(test_t5_bad),
-        cmocka_unit_test(test_t5_bucket),   cmocka_unit_test(test_t5_config),
+        cmocka_unit_test(test_t5_recorded),   cmocka_unit_test(test_t5_names),
+        cmocka_unit_test(test_t5_variants),   cmocka_unit_test(test_t5_bad),
+        cmocka_unit_test(test_t5_bucket),     cmocka_unit_test(test_t5_config),
         cmocka_unit_test(test_bert_recorded), cmocka_unit_test(test_bert_config)};
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -21,6 +21,13 @@ typedef struct job {
     bool shared;              /* k and v have B = 1 */
 } job;
 
+CPU_CLONES static void add_row(float *x, const float *y, int64_t n)
+{
+    CPU_SIMD
+    for (int64_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
 /* Turns one row of scores into e^(score - m) and adds them to *l. Returns the factor by which what
  * was summed before must shrink. A score of NaN makes l NaN, and so the output; a row that has
  * met only -infinity so far stays at m = -infinity with nothing summed. */
@@ -28,27 +35,31 @@ CPU_CLONES static float softmax_row(float *s, int64_t n, const float *key_bias,
                                     const float *rel_bias, float *m, float *l)
 {
     if (key_bias)
-        CPU_SIMD
-        for (int64_t i = 0; i < n; i++)
-            s[i] += key_bias[i];
+        add_row(s, key_bias, n);
     if (rel_bias)
-        CPU_SIMD
-        for (int64_t i = 0; i < n; i++)
-            s[i] += rel_bias[i];
-    float top = *m;
-    CPU_SIMD_MAX(top)
-    for (int64_t i = 0; i < n; i++)
-        top = s[i] > top ? s[i] : top;
-    float base = top == -INFINITY ? 0.0f : top;
-    float sums[CPU_LANES] = {0};
+        add_row(s, rel_bias, n);
+    float tops[CPU_LANES];
+    for (int j = 0; j < CPU_LANES; j++)
+        tops[j] = *m;
     int64_t i = 0;
     for (; i + CPU_LANES <= n; i += CPU_LANES)
         CPU_SIMD
-        for (int j = 0; j < CPU_LANES; j++) {
-            float e = vm_exp(s[i + j] - base);
-            s[i + j] = e;
-            sums[j] += e;
-        }
+    for (int j = 0; j < CPU_LANES; j++)
+        tops[j] = s[i + j] > tops[j] ? s[i + j] : tops[j];
+    float top = *m;
+    for (; i < n; i++)
+        top = s[i] > top ? s[i] : top;
+    for (int j = 0; j < CPU_LANES; j++)
+        top = tops[j] > top ? tops[j] : top;
+    float base = top == -INFINITY ? 0.0f : top;
+    float sums[CPU_LANES] = {0};
+    for (i = 0; i + CPU_LANES <= n; i += CPU_LANES)
+        CPU_SIMD
+    for (int j = 0; j < CPU_LANES; j++) {
+        float e = vm_exp(s[i + j] - base);
+        s[i + j] = e;
+        sums[j] += e;
+    }
     for (int j = 0; i < n; i++, j++) {
         float e = vm_exp(s[i] - base);
         s[i] = e;
@@ -116,13 +127,19 @@ static int run_block(const job *j, int64_t b, int64_t h, int64_t first, int64_t 
 int dk_cpu_attention(const dk_attn *a, dk_err *err)
 {
     const dk_tensor *q = a->q;
-    job j = {a, q->shape[1], a->k->shape[1], q->shape[2] / a->heads, q->shape[2],
-             dk_cpu_pieces(q->shape[1], QUERIES), a->k->shape[0] == 1};
+    job j = {a,
+             q->shape[1],
+             a->k->shape[1],
+             q->shape[2] / a->heads,
+             q->shape[2],
+             dk_cpu_pieces(q->shape[1], QUERIES),
+             a->k->shape[0] == 1};
     int64_t tasks = q->shape[0] * a->heads * j.blocks;
     int threads = dk_threads();
     dk_cpu_scratch scratch;
-    if (dk_cpu_scratch_new(&scratch, threads, QUERIES * (KEYS + j.d), "a tile of attention", err))
-        return err->code;
+    int rc = dk_cpu_scratch_new(&scratch, threads, QUERIES * (KEYS + j.d), "attention", err);
+    if (rc)
+        return rc;
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (dk_count(q) * j.tk > 10000)
     {

@@ -119,8 +119,13 @@ static int run_pixels(const job *j, int64_t r, int64_t begin, int64_t end, float
 
 int dk_cpu_conv2d(const dk_conv *c, const dk_tensor *x, dk_tensor *y, dk_err *err)
 {
-    job j = {.c = c, .x = dk_f32(x), .y = dk_f32(y), .h = x->shape[0], .width = x->shape[1],
-             .out_width = y->shape[1], .pixels = y->shape[0] * y->shape[1],
+    job j = {.c = c,
+             .x = dk_f32(x),
+             .y = dk_f32(y),
+             .h = x->shape[0],
+             .width = x->shape[1],
+             .out_width = y->shape[1],
+             .pixels = y->shape[0] * y->shape[1],
              .window = (int64_t)c->k * c->k * c->cin};
     j.w = c->prep ? c->prep : dk_f32(&c->w);
     j.direct = c->k == 1 && c->stride == 1 && c->pad_begin == 0 && c->pad_end == 0;
@@ -136,9 +141,10 @@ int dk_cpu_conv2d(const dk_conv *c, const dk_tensor *x, dk_tensor *y, dk_err *er
     if (groups > panels)
         groups = panels;
     dk_cpu_scratch scratch;
-    if (dk_cpu_scratch_new(&scratch, threads, j.direct ? 0 : j.run * j.window,
-                           "the windows of a convolution", err))
-        return err->code;
+    int rc = dk_cpu_scratch_new(&scratch, threads, j.direct ? 0 : j.run * j.window,
+                                "the windows of a convolution", err);
+    if (rc)
+        return rc;
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (j.pixels * j.window * c->cout > 30000)
     {
@@ -147,8 +153,8 @@ int dk_cpu_conv2d(const dk_conv *c, const dk_tensor *x, dk_tensor *y, dk_err *er
 #pragma omp for schedule(dynamic)
         for (int64_t task = 0; task < runs * groups; task++) {
             int64_t g = task % groups;
-            int status = run_pixels(&j, task / groups, g * panels / groups,
-                                    (g + 1) * panels / groups, mine);
+            int status =
+                run_pixels(&j, task / groups, g * panels / groups, (g + 1) * panels / groups, mine);
             if (status) {
 #pragma omp atomic write
                 failed = status;

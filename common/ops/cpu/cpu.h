@@ -38,11 +38,8 @@
 #endif
 #ifdef _OPENMP
 #define CPU_SIMD _Pragma("omp simd")
-#define CPU_SIMD_MAX(v) CPU_PRAGMA(omp simd reduction(max : v))
-#define CPU_PRAGMA(text) _Pragma(#text)
 #else
 #define CPU_SIMD
-#define CPU_SIMD_MAX(v)
 #endif
 
 /* Lanes of a sum: element i belongs to lane i % CPU_LANES; lanes are added in order. */
@@ -91,7 +88,10 @@ static inline float *dk_cpu_scratch_mine(const dk_cpu_scratch *s)
 }
 
 /* ceil(n / size); and the size near `most` that cuts n into equal pieces, a multiple of 16. */
-static inline int64_t dk_cpu_pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
+static inline int64_t dk_cpu_pieces(int64_t n, int64_t size)
+{
+    return (n + size - 1) / size;
+}
 static inline int64_t dk_cpu_piece(int64_t n, int64_t most)
 {
     if (n <= most)

@@ -11,8 +11,8 @@ void dk_cpu_embed(const dk_tensor *table, const int32_t *ids, dk_tensor *y)
     size_t row = (size_t)d * (size_t)(dk_dtype_bits(table->dtype) / 8);
 #pragma omp parallel for if (n * d > PARALLEL_FROM)
     for (int64_t i = 0; i < n; i++)
-        dk_to_f32(table->dtype, (const char *)table->data + (size_t)ids[i] * row,
-                  dk_f32(y) + i * d, (size_t)d);
+        dk_to_f32(table->dtype, (const char *)table->data + (size_t)ids[i] * row, dk_f32(y) + i * d,
+                  (size_t)d);
 }
 
 void dk_cpu_patchify(const dk_tensor *x, int p, dk_tensor *y)

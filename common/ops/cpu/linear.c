@@ -73,8 +73,9 @@ int dk_cpu_linear(const dk_linear *l, const dk_tensor *x, dk_tensor *y, dk_act a
         groups = j.chunks;
     dk_cpu_scratch scratch;
     int64_t floats = j.direct ? 0 : l->in * (l->out < PANEL ? l->out : PANEL);
-    if (dk_cpu_scratch_new(&scratch, threads, floats, "the weights of a linear layer", err))
-        return err->code;
+    int rc = dk_cpu_scratch_new(&scratch, threads, floats, "the weights of a linear layer", err);
+    if (rc)
+        return rc;
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (total * l->in * l->out > SMALL_WORK)
     {

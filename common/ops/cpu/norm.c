@@ -28,26 +28,27 @@ CPU_CLONES static double row_sum(const float *x, int64_t n, double centre, int p
     return sum;
 }
 
-/* y = (x - mean) * rstd, then * gamma + beta, then * (1 + scale) + shift. */
-CPU_CLONES static void normalise(const float *x, int64_t n, float mean, float rstd,
+/* y = (x - mean) * rstd, then * gamma + beta, then * (1 + scale) + shift. The difference is taken
+ * in f64: a mean rounded to f32 would show in rows that vary little around a large value. */
+CPU_CLONES static void normalise(const float *x, int64_t n, double mean, double rstd,
                                  const float *gamma, const float *beta, const float *scale,
                                  const float *shift, float *y)
 {
     CPU_SIMD
     for (int64_t i = 0; i < n; i++)
-        y[i] = (x[i] - mean) * rstd;
+        y[i] = (float)(((double)x[i] - mean) * rstd);
     if (gamma)
         CPU_SIMD
-        for (int64_t i = 0; i < n; i++)
-            y[i] *= gamma[i];
+    for (int64_t i = 0; i < n; i++)
+        y[i] *= gamma[i];
     if (beta)
         CPU_SIMD
-        for (int64_t i = 0; i < n; i++)
-            y[i] += beta[i];
+    for (int64_t i = 0; i < n; i++)
+        y[i] += beta[i];
     if (scale)
         CPU_SIMD
-        for (int64_t i = 0; i < n; i++)
-            y[i] = y[i] * (1.0f + scale[i]) + shift[i];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = y[i] * (1.0f + scale[i]) + shift[i];
 }
 
 void dk_cpu_layernorm(const dk_tensor *x, const float *gamma, const float *beta,
@@ -65,8 +66,8 @@ void dk_cpu_layernorm(const dk_tensor *x, const float *gamma, const float *beta,
         double mean = row_sum(row, d, 0, 1) / (double)d;
         double var = row_sum(row, d, mean, 2) / (double)d;
         int64_t at = r / per_image * stride;
-        normalise(row, d, (float)mean, (float)(1.0 / sqrt(var + (double)eps)), gamma, beta,
-                  ps ? ps + at : NULL, pt ? pt + at : NULL, py + r * d);
+        normalise(row, d, mean, 1.0 / sqrt(var + (double)eps), gamma, beta, ps ? ps + at : NULL,
+                  pt ? pt + at : NULL, py + r * d);
     }
 }
 
@@ -94,8 +95,8 @@ void dk_cpu_rmsnorm(const dk_tensor *x, const float *weight, float eps, dk_tenso
  * values. The channels of a block are handled in strips, whose sums live on the stack. */
 enum { BLOCK = 256, STRIP = 64 };
 
-CPU_CLONES static void strip_sums(const float *x, int64_t pixels, int64_t c, int64_t n,
-                                  double *sum, double *square)
+CPU_CLONES static void strip_sums(const float *x, int64_t pixels, int64_t c, int64_t n, double *sum,
+                                  double *square)
 {
     double s[STRIP] = {0}, q[STRIP] = {0};
     for (int64_t p = 0; p < pixels; p++, x += c) {

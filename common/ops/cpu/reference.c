@@ -62,8 +62,9 @@ static int linear(const dk_linear *l, const dk_tensor *x, dk_tensor *y, dk_act a
     float *py = dk_f32(y);
     dk_cpu_scratch scratch;
     int threads = dk_threads();
-    if (dk_cpu_scratch_new(&scratch, threads, l->in, "a row of weights", err))
-        return err->code;
+    int rc = dk_cpu_scratch_new(&scratch, threads, l->in, "a row of weights", err);
+    if (rc)
+        return rc;
 #pragma omp parallel for num_threads(threads)
     for (int64_t o = 0; o < l->out; o++) {
         float *w = dk_cpu_scratch_mine(&scratch);
@@ -101,8 +102,9 @@ static int conv2d(const dk_conv *c, const dk_tensor *x, dk_tensor *y, dk_err *er
     int64_t filter = (int64_t)c->k * c->k * c->cin;
     dk_cpu_scratch scratch;
     int threads = dk_threads();
-    if (dk_cpu_scratch_new(&scratch, threads, filter, "a filter", err))
-        return err->code;
+    int rc = dk_cpu_scratch_new(&scratch, threads, filter, "a filter", err);
+    if (rc)
+        return rc;
 #pragma omp parallel for num_threads(threads)
     for (int64_t o = 0; o < c->cout; o++) {
         float *w = dk_cpu_scratch_mine(&scratch);
@@ -159,8 +161,9 @@ static int attention(const dk_attn *a, dk_err *err)
     int64_t tq = a->q->shape[1], rows = a->q->shape[0] * a->heads * tq;
     dk_cpu_scratch scratch; /* twice Tk floats are Tk doubles */
     int threads = dk_threads();
-    if (dk_cpu_scratch_new(&scratch, threads, 2 * a->k->shape[1], "a row of scores", err))
-        return err->code;
+    int rc = dk_cpu_scratch_new(&scratch, threads, 2 * a->k->shape[1], "a row of scores", err);
+    if (rc)
+        return rc;
 #pragma omp parallel for num_threads(threads)
     for (int64_t r = 0; r < rows; r++)
         attend(a, r / tq / a->heads, r / tq % a->heads, r % tq,

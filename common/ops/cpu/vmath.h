@@ -35,7 +35,10 @@ VM_INLINE float vm_exp(float x)
     return x < -87.0f ? 0.0f : e;
 }
 
-VM_INLINE float vm_silu(float x) { return x / (1.0f + vm_exp(-x)); }
+VM_INLINE float vm_silu(float x)
+{
+    return x / (1.0f + vm_exp(-x));
+}
 
 /* 0.5 x (1 + tanh u) = x / (1 + e^(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3). */
 VM_INLINE float vm_gelu_tanh(float x)

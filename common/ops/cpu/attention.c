@@ -42,10 +42,11 @@ CPU_CLONES static float softmax_row(float *s, int64_t n, const float *key_bias,
     for (int j = 0; j < CPU_LANES; j++)
         tops[j] = *m;
     int64_t i = 0;
-    for (; i + CPU_LANES <= n; i += CPU_LANES)
+    for (; i + CPU_LANES <= n; i += CPU_LANES) {
         CPU_SIMD
-    for (int j = 0; j < CPU_LANES; j++)
-        tops[j] = s[i + j] > tops[j] ? s[i + j] : tops[j];
+        for (int j = 0; j < CPU_LANES; j++)
+            tops[j] = s[i + j] > tops[j] ? s[i + j] : tops[j];
+    }
     float top = *m;
     for (; i < n; i++)
         top = s[i] > top ? s[i] : top;
@@ -53,12 +54,13 @@ CPU_CLONES static float softmax_row(float *s, int64_t n, const float *key_bias,
         top = tops[j] > top ? tops[j] : top;
     float base = top == -INFINITY ? 0.0f : top;
     float sums[CPU_LANES] = {0};
-    for (i = 0; i + CPU_LANES <= n; i += CPU_LANES)
+    for (i = 0; i + CPU_LANES <= n; i += CPU_LANES) {
         CPU_SIMD
-    for (int j = 0; j < CPU_LANES; j++) {
-        float e = vm_exp(s[i + j] - base);
-        s[i + j] = e;
-        sums[j] += e;
+        for (int j = 0; j < CPU_LANES; j++) {
+            float e = vm_exp(s[i + j] - base);
+            s[i + j] = e;
+            sums[j] += e;
+        }
     }
     for (int j = 0; i < n; i++, j++) {
         float e = vm_exp(s[i] - base);
@@ -127,13 +129,10 @@ static int run_block(const job *j, int64_t b, int64_t h, int64_t first, int64_t 
 int dk_cpu_attention(const dk_attn *a, dk_err *err)
 {
     const dk_tensor *q = a->q;
-    job j = {a,
-             q->shape[1],
-             a->k->shape[1],
-             q->shape[2] / a->heads,
-             q->shape[2],
-             dk_cpu_pieces(q->shape[1], QUERIES),
-             a->k->shape[0] == 1};
+    job j = {.a = a, .tq = q->shape[1], .tk = a->k->shape[1], .width = q->shape[2]};
+    j.d = j.width / a->heads;
+    j.blocks = dk_cpu_pieces(j.tq, QUERIES);
+    j.shared = a->k->shape[0] == 1;
     int64_t tasks = q->shape[0] * a->heads * j.blocks;
     int threads = dk_threads();
     dk_cpu_scratch scratch;

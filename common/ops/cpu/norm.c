@@ -37,18 +37,21 @@ CPU_CLONES static void normalise(const float *x, int64_t n, double mean, double 
     CPU_SIMD
     for (int64_t i = 0; i < n; i++)
         y[i] = (float)(((double)x[i] - mean) * rstd);
-    if (gamma)
+    if (gamma) {
         CPU_SIMD
-    for (int64_t i = 0; i < n; i++)
-        y[i] *= gamma[i];
-    if (beta)
+        for (int64_t i = 0; i < n; i++)
+            y[i] *= gamma[i];
+    }
+    if (beta) {
         CPU_SIMD
-    for (int64_t i = 0; i < n; i++)
-        y[i] += beta[i];
-    if (scale)
+        for (int64_t i = 0; i < n; i++)
+            y[i] += beta[i];
+    }
+    if (scale) {
         CPU_SIMD
-    for (int64_t i = 0; i < n; i++)
-        y[i] = y[i] * (1.0f + scale[i]) + shift[i];
+        for (int64_t i = 0; i < n; i++)
+            y[i] = y[i] * (1.0f + scale[i]) + shift[i];
+    }
 }
 
 void dk_cpu_layernorm(const dk_tensor *x, const float *gamma, const float *beta,

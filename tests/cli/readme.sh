@@ -1,0 +1,27 @@
+#!/bin/sh
+# The examples of the READMEs: every dit-sample line of a ```sh block is run, in order, in an empty
+# directory that sees bin/ and models/.
+. "$(dirname "$0")/lib.sh"
+
+run_examples() {
+    file=$1
+    dir=$2
+    mkdir "$dir" && cd "$dir" || exit 1
+    ln -s "$DK_BIN" bin
+    ln -s "$DK_ROOT/models" models
+    printf 'rocket\nred apple\n' >prompts.txt
+    awk '/^```sh$/ {on = 1; next} /^```/ {on = 0} on && /dit-sample|^mkdir/' "$file" >examples
+    while IFS= read -r line; do
+        expect 0 "$(basename "$(dirname "$file")")/README.md: $line" env PATH="$DK_BIN:$PATH" sh -c "$line"
+    done <examples
+    if [ -s examples ]; then pass "$dir has examples"; else fail "$dir has examples"; fi
+    cd ..
+}
+
+run_examples "$DK_ROOT/README.md" top
+exists "the picture of the first example" top/apple.png
+same "replayed equally" top/apple.png top/again.png
+run_examples "$DK_ROOT/tools/dit-sample/README.md" tool
+exists "the sheet of the tool's README" tool/sheet.png
+same "replayed equally there" tool/apple.png tool/again.png
+finish

@@ -10,6 +10,7 @@ CC      ?= cc
 PROTOC_C ?= protoc-c
 
 .SUFFIXES:
+.SECONDARY: # keep objects of test programs
 .DEFAULT_GOAL := all
 # Warnings stop the build only where someone will fix them: `make lint`.
 WERROR  ?= 0
@@ -146,7 +147,8 @@ fuzz: deps
 fuzz-engines: $(FUZZ:%=$(V)/engines/%)
 $(V)/engines/%: $(V)/tests/fuzz/fuzz_%.o $(V)/libdk.a
 	@mkdir -p $(@D)
-	$(CC) $(subst fuzzer-no-link,fuzzer,$(CFLAGS)) -o $@ $(filter %.o,$^) $(V)/libdk.a $(LIBS)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(subst fuzzer-no-link,fuzzer,$(CFLAGS)) -o $@ $(filter %.o,$^) $(V)/libdk.a $(LIBS)
 
 lint: deps
 	+@$(MAKE) --no-print-directory BUILD=lint WERROR=1 build/lint/libdk.a $(patsubst %.c,build/lint/%.o,$(wildcard tools/*/*.c))

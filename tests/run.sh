@@ -17,6 +17,8 @@ export CMOCKA_MESSAGE_OUTPUT=TAP
 # oneDNN and libgomp keep allocations for the life of the process: not leaks of ours.
 export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp:print_suppressions=0"
 export ASAN_OPTIONS="allocator_may_return_null=1"
+# Waiting threads sleep instead of spinning: the tests must not slow down on a busy machine.
+export OMP_WAIT_POLICY=passive
 
 run() { # name, command...
     name=$1

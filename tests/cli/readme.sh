@@ -6,16 +6,16 @@
 run_examples() {
     file=$1
     dir=$2
-    mkdir "$dir" && cd "$dir" || exit 1
-    ln -s "$DK_BIN" bin
-    ln -s "$DK_ROOT/models" models
-    printf 'rocket\nred apple\n' >prompts.txt
-    awk '/^```sh$/ {on = 1; next} /^```/ {on = 0} on && /dit-sample|^mkdir/' "$file" >examples
+    mkdir "$dir"
+    ln -s "$DK_BIN" "$dir/bin"
+    ln -s "$DK_ROOT/models" "$dir/models"
+    printf 'rocket\nred apple\n' >"$dir/prompts.txt"
+    awk '/^```sh$/ {on = 1; next} /^```/ {on = 0} on && /dit-sample|^mkdir/' "$file" >"$dir.examples"
     while IFS= read -r line; do
-        expect 0 "$(basename "$(dirname "$file")")/README.md: $line" env PATH="$DK_BIN:$PATH" sh -c "$line"
-    done <examples
-    if [ -s examples ]; then pass "$dir has examples"; else fail "$dir has examples"; fi
-    cd ..
+        expect 0 "$(basename "$(dirname "$file")")/README.md: $line" \
+            env PATH="$DK_BIN:$PATH" sh -c "cd $dir && $line"
+    done <"$dir.examples"
+    if [ -s "$dir.examples" ]; then pass "$dir has examples"; else fail "$dir has examples"; fi
 }
 
 run_examples "$DK_ROOT/README.md" top

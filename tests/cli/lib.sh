@@ -3,10 +3,10 @@
 # shellcheck shell=sh
 set -u
 name=$(basename "$0" .sh)
-dit=$DK_BIN/dit-sample
 # shellcheck disable=SC2034  # used by the cases
+dit=$DK_BIN/dit-sample
+# shellcheck disable=SC2034
 model=$DK_ROOT/models/emoji
-case $0 in /*) ;; *) echo "run through tests/run.sh" >/dev/null ;; esac
 scratch=$DK_TEST_TMP/$name
 rm -rf "$scratch"
 mkdir -p "$scratch"

@@ -121,7 +121,8 @@ int dk_added_split(const dk_added *a, const dk_trie *trie, const char *s, size_t
     out->n = 0;
     for (size_t from = 0; trie->node && from < len;) {
         int32_t k;
-        size_t n = trie->root[(uint8_t)s[from]] ? dk_trie_longest(trie, 0, s + from, len - from, &k) : 0;
+        size_t n =
+            trie->root[(uint8_t)s[from]] ? dk_trie_longest(trie, 0, s + from, len - from, &k) : 0;
         if (n == 0) {
             from++;
             continue;

@@ -78,13 +78,25 @@ void dk_charsmap_free(dk_charsmap *m)
 }
 
 /* Fields of a unit. Leaves hold a value and have bit 31 set, so they never match a label. */
-static bool has_leaf(uint32_t unit) { return unit >> 8 & 1; }
-static uint32_t label(uint32_t unit) { return unit & 0x800000FFu; }
-static uint32_t offset(uint32_t unit) { return (unit >> 10) << ((unit & 0x200) >> 6); }
-static uint32_t value(uint32_t unit) { return unit & 0x7FFFFFFFu; }
+static bool has_leaf(uint32_t unit)
+{
+    return unit >> 8 & 1;
+}
+static uint32_t label(uint32_t unit)
+{
+    return unit & 0x800000FFu;
+}
+static uint32_t offset(uint32_t unit)
+{
+    return (unit >> 10) << ((unit & 0x200) >> 6);
+}
+static uint32_t value(uint32_t unit)
+{
+    return unit & 0x7FFFFFFFu;
+}
 
-/* Length of the longest (or, with `shortest`, the shortest) key of the map that begins s; 0 if there
- * is none. *replacement then is its NUL-terminated replacement. */
+/* Length of the longest (or, with `shortest`, the shortest) key of the map that begins s; 0 if
+ * there is none. *replacement then is its NUL-terminated replacement. */
 static size_t look_up(const dk_charsmap *m, const char *s, size_t len, bool shortest,
                       const char **replacement)
 {
@@ -112,8 +124,8 @@ static size_t look_up(const dk_charsmap *m, const char *s, size_t len, bool shor
 
 int dk_normalized_too_long(size_t len, dk_err *err)
 {
-    return dk_fail(err, DK_EFORMAT, "normalisation turns a text of %zu bytes into more than %zu", len,
-                   dk_normalized_limit(len));
+    return dk_fail(err, DK_EFORMAT, "normalisation turns a text of %zu bytes into more than %zu",
+                   len, dk_normalized_limit(len));
 }
 
 /* The normal form of the beginning of s, and how many bytes it stands for. */

@@ -39,7 +39,10 @@ int dk_charsmap_apply_clusters(const dk_charsmap *m, const char *s, size_t len, 
 
 /* Most bytes that a text of len bytes may have after normalisation. The longest expansions of
  * Unicode's own forms are below 12 times. */
-static inline size_t dk_normalized_limit(size_t len) { return len * 64 + 65536; }
+static inline size_t dk_normalized_limit(size_t len)
+{
+    return len * 64 + 65536;
+}
 int dk_normalized_too_long(size_t len, dk_err *err); /* fails with DK_EFORMAT */
 
 #endif

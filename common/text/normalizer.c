@@ -15,7 +15,8 @@ void dk_norm_step_free(dk_norm_step *s)
     *s = (dk_norm_step){0};
 }
 
-/* Length of the run of `from` (one, unless the step counts) that begins s; *found: it is replaced. */
+/* Length of the run of `from` (one, unless the step counts) that begins s; *found: it is replaced.
+ */
 static size_t run_len(const dk_norm_step *r, const char *s, size_t len, bool *found)
 {
     size_t n = 0, times = 0, from_len = r->whitespace ? 0 : strlen(r->from);

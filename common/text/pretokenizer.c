@@ -21,8 +21,9 @@ static int by_whitespace(dk_encoding *e, size_t step, const char *s, size_t len,
         }
         at += n;
     }
-    return len > word ? dk_pretokenize(e, step + 1, s + word, len - word, at_start && word == 0, err)
-                      : 0;
+    return len > word
+               ? dk_pretokenize(e, step + 1, s + word, len - word, at_start && word == 0, err)
+               : 0;
 }
 
 static int bert_words(dk_encoding *e, size_t step, const char *s, size_t len, bool at_start,
@@ -44,11 +45,13 @@ static int bert_words(dk_encoding *e, size_t step, const char *s, size_t len, bo
         }
         at += n;
     }
-    return len > word ? dk_pretokenize(e, step + 1, s + word, len - word, at_start && word == 0, err)
-                      : 0;
+    return len > word
+               ? dk_pretokenize(e, step + 1, s + word, len - word, at_start && word == 0, err)
+               : 0;
 }
 
-/* Spaces become the replacement, one is put in front where there is none, and each begins a word. */
+/* Spaces become the replacement, one is put in front where there is none, and each begins a word.
+ */
 static int metaspace(dk_encoding *e, size_t step, const char *s, size_t len, bool at_start,
                      dk_err *err)
 {
@@ -78,7 +81,8 @@ static int metaspace(dk_encoding *e, size_t step, const char *s, size_t len, boo
                          : 0;
 }
 
-int dk_pretokenize(dk_encoding *e, size_t step, const char *s, size_t len, bool at_start, dk_err *err)
+int dk_pretokenize(dk_encoding *e, size_t step, const char *s, size_t len, bool at_start,
+                   dk_err *err)
 {
     if (step == e->t->n_pre)
         return dk_model_encode(e, s, len, err);

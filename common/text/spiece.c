@@ -11,12 +11,12 @@
 
 /* Default of T5's configuration. */
 #define DEFAULT_EXTRA_IDS 100
-#define MAX_EXTRA_IDS 10000
+#define MAX_EXTRA_IDS     10000
 
 /* protobuf-c makes an object of every few bytes of a file. The budget keeps that proportional; a
  * vocabulary of five-byte pieces needs about 20 bytes per byte. */
 #define MEMORY_PER_BYTE 48
-#define MEMORY_BASE ((size_t)1 << 20)
+#define MEMORY_BASE     ((size_t)1 << 20)
 
 typedef struct budget {
     size_t left;
@@ -56,7 +56,8 @@ static int take_piece(dk_unigram *u, size_t i, const Dk__Spiece__Piece *p, char 
     if (!isfinite(p->score))
         return dk_fail(err, DK_EFORMAT, "piece %zu: the score is not finite", i);
     if (p->type == DK_PIECE_UNKNOWN && u->unk >= 0)
-        return dk_fail(err, DK_EFORMAT, "pieces %d and %zu are both of type UNKNOWN", (int)u->unk, i);
+        return dk_fail(err, DK_EFORMAT, "pieces %d and %zu are both of type UNKNOWN", (int)u->unk,
+                       i);
     if (p->type == DK_PIECE_UNKNOWN)
         u->unk = (int32_t)i;
     if (p->type == DK_PIECE_BYTE && !u->byte_fallback)
@@ -137,8 +138,8 @@ static char *trained_name(const ProtobufCBinaryData *piece, const char *def)
                                : dk_xstrdup(def);
 }
 
-/* A special token named by the configuration or the trainer: *id is -1 where no piece has that text.
- * It is cut out of texts also when its piece is an ordinary one. */
+/* A special token named by the configuration or the trainer: *id is -1 where no piece has that
+ * text. It is cut out of texts also when its piece is an ordinary one. */
 static int find_special(dk_tokenizer *t, const dk_tokenizer_files *f, const char *key,
                         const char *trained, int32_t *id, dk_err *err)
 {
@@ -186,8 +187,8 @@ static int add_special_pieces(dk_tokenizer *t, dk_err *err)
     return rc;
 }
 
-/* <extra_id_k> follow the pieces in falling order: id = pieces + N - 1 - k (T5Tokenizer). One that is
- * a piece already keeps its id, and added_tokens.json, read later, may say otherwise. */
+/* <extra_id_k> follow the pieces in falling order: id = pieces + N - 1 - k (T5Tokenizer). One that
+ * is a piece already keeps its id, and added_tokens.json, read later, may say otherwise. */
 static int add_extra_ids(dk_tokenizer *t, const dk_tokenizer_files *f, dk_err *err)
 {
     int64_t n, def = f->config.root ? DEFAULT_EXTRA_IDS : 0;

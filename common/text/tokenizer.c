@@ -11,7 +11,10 @@
 
 /* ---- Token lists. */
 
-void dk_tokens_clear(dk_tokens *t) { t->n = t->text_len = 0; }
+void dk_tokens_clear(dk_tokens *t)
+{
+    t->n = t->text_len = 0;
+}
 
 void dk_tokens_free(dk_tokens *t)
 {
@@ -108,17 +111,19 @@ int32_t dk_tokenizer_find(const dk_tokenizer *t, const char *text, size_t len)
     return id;
 }
 
-int dk_tokenizer_add(dk_tokenizer *t, const char *text, int64_t id, dk_added_token flags, dk_err *err)
+int dk_tokenizer_add(dk_tokenizer *t, const char *text, int64_t id, dk_added_token flags,
+                     dk_err *err)
 {
     int32_t own = find_in_model(t, text, strlen(text));
 
     if (own >= 0 && id >= 0 && id != own)
-        return dk_fail(err, DK_EFORMAT, "%s: added token \"%.80s\" has id %lld, but the vocabulary says %d",
-                       t->name, text, (long long)id, (int)own);
+        return dk_fail(err, DK_EFORMAT,
+                       "%s: added token \"%.80s\" has id %lld, but the vocabulary says %d", t->name,
+                       text, (long long)id, (int)own);
     if (own < 0 && id >= 0 && t->model != DK_MODEL_WORDPIECE && (size_t)id < t->unigram.n)
-        return dk_fail(err, DK_EFORMAT, "%s: added token \"%.80s\" has id %lld, which is the piece \"%.*s\"",
-                       t->name, text, (long long)id, (int)t->unigram.piece[id].len,
-                       t->unigram.piece[id].s);
+        return dk_fail(
+            err, DK_EFORMAT, "%s: added token \"%.80s\" has id %lld, which is the piece \"%.*s\"",
+            t->name, text, (long long)id, (int)t->unigram.piece[id].len, t->unigram.piece[id].s);
     if (own < 0 && (id < 0 || id > (int64_t)DK_MAX_PIECES * 2))
         return dk_fail(err, DK_EFORMAT, "%s: added token \"%.80s\" has id %lld", t->name, text,
                        (long long)id);
@@ -259,7 +264,8 @@ int dk_add_listed_tokens(dk_tokenizer *t, const dk_tokenizer_files *f, dk_err *e
 }
 
 /* dir/name as a document called label/name; an absent file leaves *j zeroed. */
-static int load_beside(dk_json *j, const char *dir, const char *label, const char *name, dk_err *err)
+static int load_beside(dk_json *j, const char *dir, const char *label, const char *name,
+                       dk_err *err)
 {
     char *path = dk_path_join(dir, name), *shown = dk_path_join(label, name), *data = NULL;
     size_t len;
@@ -295,8 +301,8 @@ dk_tokenizer *dk_tokenizer_open(const char *dir, const char *label, dk_err *err)
             break;
     }
     if (k == 3) {
-        dk_fail(err, DK_EFORMAT, "%s: no tokenizer: expected spiece.model, vocab.txt or tokenizer.json",
-                label);
+        dk_fail(err, DK_EFORMAT,
+                "%s: no tokenizer: expected spiece.model, vocab.txt or tokenizer.json", label);
         goto out;
     }
     shown = dk_path_join(label, vocabularies[k]);
@@ -318,13 +324,25 @@ out:
     return t;
 }
 
-const char *dk_tokenizer_kind(const dk_tokenizer *t) { return t->kind; }
+const char *dk_tokenizer_kind(const dk_tokenizer *t)
+{
+    return t->kind;
+}
 
-size_t dk_tokenizer_size(const dk_tokenizer *t) { return t->size; }
+size_t dk_tokenizer_size(const dk_tokenizer *t)
+{
+    return t->size;
+}
 
-int32_t dk_tokenizer_pad(const dk_tokenizer *t) { return t->pad; }
+int32_t dk_tokenizer_pad(const dk_tokenizer *t)
+{
+    return t->pad;
+}
 
-int32_t dk_tokenizer_eos(const dk_tokenizer *t) { return t->eos; }
+int32_t dk_tokenizer_eos(const dk_tokenizer *t)
+{
+    return t->eos;
+}
 
 /* ---- Encoding. */
 
@@ -418,7 +436,8 @@ static int push_named(const dk_tokenizer *t, int32_t id, dk_tokens *out, dk_err 
     return dk_tokens_push(out, id, "", 0, err);
 }
 
-static int push_frame(const dk_tokenizer *t, const int32_t *id, size_t n, dk_tokens *out, dk_err *err)
+static int push_frame(const dk_tokenizer *t, const int32_t *id, size_t n, dk_tokens *out,
+                      dk_err *err)
 {
     for (size_t i = 0; i < n; i++)
         if (push_named(t, id[i], out, err))
@@ -432,7 +451,8 @@ int dk_tokenizer_prompt(const dk_tokenizer *t, const char *text, size_t len, siz
     size_t frame = t->n_prefix + t->n_suffix, n0 = out->n, removed = 0;
 
     if (max_length < frame)
-        return dk_fail(err, DK_EUSAGE, "a maximum of %zu tokens leaves no room for the %zu special ones",
+        return dk_fail(err, DK_EUSAGE,
+                       "a maximum of %zu tokens leaves no room for the %zu special ones",
                        max_length, frame);
     if (push_frame(t, t->prefix, t->n_prefix, out, err) ||
         dk_tokenizer_encode(t, text, len, out, err))

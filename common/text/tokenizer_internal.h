@@ -1,8 +1,9 @@
 /* Shared by the files behind tokenizer.h.
  *
  * A text goes through: added tokens of the raw text are cut out; each rest is normalised, the added
- * tokens of normalised text are cut out, the rest is split into words by the pre-tokenizer, and each
- * word goes through the model. A spiece.model has a normaliser of its own and no pre-tokenizer. */
+ * tokens of normalised text are cut out, the rest is split into words by the pre-tokenizer, and
+ * each word goes through the model. A spiece.model has a normaliser of its own and no
+ * pre-tokenizer. */
 #ifndef DK_TEXT_TOKENIZER_INTERNAL_H
 #define DK_TEXT_TOKENIZER_INTERNAL_H
 
@@ -68,12 +69,12 @@ typedef enum {
 
 typedef struct dk_norm_step {
     dk_norm_kind kind;
-    dk_charsmap map;              /* CHARSMAP */
-    char *from, *to;              /* REPLACE, PREPEND (to) */
-    bool whitespace;              /* REPLACE: a run of White_Space instead of `from` */
-    size_t at_least;              /* REPLACE: a run of that many `from`, all of it; 0: one, exactly */
-    bool left, right;             /* STRIP */
-    int form;                     /* FORM: dk_normal_form */
+    dk_charsmap map;  /* CHARSMAP */
+    char *from, *to;  /* REPLACE, PREPEND (to) */
+    bool whitespace;  /* REPLACE: a run of White_Space instead of `from` */
+    size_t at_least;  /* REPLACE: a run of that many `from`, all of it; 0: one, exactly */
+    bool left, right; /* STRIP */
+    int form;         /* FORM: dk_normal_form */
     bool clean, chinese, accents, lower; /* BERT; accents: strip them */
 } dk_norm_step;
 
@@ -135,7 +136,8 @@ int dk_model_encode(dk_encoding *e, const char *s, size_t len, dk_err *err);
 dk_tokenizer *dk_tokenizer_new(const char *name, const char *kind, dk_model_kind model);
 /* Id of a token by its text: model first, then added tokens; -1 if there is none. */
 int32_t dk_tokenizer_find(const dk_tokenizer *t, const char *text, size_t len);
-/* Adds a token with the id a file gives it, -1 for the model's; a model that knows it must agree. */
+/* Adds a token with the id a file gives it, -1 for the model's; a model that knows it must agree.
+ */
 int dk_tokenizer_add(dk_tokenizer *t, const char *text, int64_t id, dk_added_token flags,
                      dk_err *err);
 /* Builds the tries of the added tokens and the size; the last step of every reader. */

@@ -32,7 +32,10 @@ static int need_str(dk_jnode n, const char *key, const char **s, dk_err *err)
     return *s ? 0 : dk_json_expected(dk_json_key(n, key), "a string", err);
 }
 
-static bool is_absent(dk_jnode n) { return !n.v || dk_json_is_null(n); }
+static bool is_absent(dk_jnode n)
+{
+    return !n.v || dk_json_is_null(n);
+}
 
 /* ---- Normalisers. */
 
@@ -150,9 +153,9 @@ static int read_normalizer_step(dk_jnode n, const char *type, dk_norm_step *z, d
         const char *type;
         dk_norm_kind kind;
         int form;
-    } plain[] = {{"NFC", DK_NORM_FORM, DK_NFC},    {"NFD", DK_NORM_FORM, DK_NFD},
-                 {"NFKC", DK_NORM_FORM, DK_NFKC},  {"NFKD", DK_NORM_FORM, DK_NFKD},
-                 {"Lowercase", DK_NORM_LOWER, 0},  {"StripAccents", DK_NORM_STRIP_ACCENTS, 0}};
+    } plain[] = {{"NFC", DK_NORM_FORM, DK_NFC},   {"NFD", DK_NORM_FORM, DK_NFD},
+                 {"NFKC", DK_NORM_FORM, DK_NFKC}, {"NFKD", DK_NORM_FORM, DK_NFKD},
+                 {"Lowercase", DK_NORM_LOWER, 0}, {"StripAccents", DK_NORM_STRIP_ACCENTS, 0}};
     const char *text;
 
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
@@ -372,8 +375,8 @@ static int read_wordpiece(dk_tokenizer *t, dk_jnode n, dk_err *err)
 
 /* ---- Added tokens. */
 
-/* The library numbers new added tokens in the order of the file, behind the vocabulary, whatever ids
- * stand there. A file where that would change an id is refused. */
+/* The library numbers new added tokens in the order of the file, behind the vocabulary, whatever
+ * ids stand there. A file where that would change an id is refused. */
 static int read_added(dk_tokenizer *t, dk_jnode list, dk_err *err)
 {
     bool wordpiece = t->model == DK_MODEL_WORDPIECE;
@@ -399,8 +402,9 @@ static int read_added(dk_tokenizer *t, dk_jnode list, dk_err *err)
         bool is_new = (wordpiece ? dk_trie_find(&t->wordpiece.trie, text, strlen(text))
                                  : dk_unigram_find(&t->unigram, text, strlen(text))) < 0;
         if (is_new && !wordpiece && id != (int64_t)next)
-            return dk_fail(err, DK_EFORMAT, "%s: %s: added token \"%.80s\": expected id %zu, found %lld",
-                           n.doc, n.at, text, next, (long long)id);
+            return dk_fail(err, DK_EFORMAT,
+                           "%s: %s: added token \"%.80s\": expected id %zu, found %lld", n.doc,
+                           n.at, text, next, (long long)id);
         next += is_new;
         if (dk_tokenizer_add(t, text, id, flags, err))
             return err->code;
@@ -479,7 +483,8 @@ static int find_specials(dk_tokenizer *t, const dk_tokenizer_files *f, dk_err *e
     bool wordpiece = t->model == DK_MODEL_WORDPIECE;
     const char *eos, *pad;
 
-    if (dk_token_name(f, wordpiece ? "sep_token" : "eos_token", wordpiece ? "[SEP]" : "</s>", &eos, err) ||
+    if (dk_token_name(f, wordpiece ? "sep_token" : "eos_token", wordpiece ? "[SEP]" : "</s>", &eos,
+                      err) ||
         dk_token_name(f, "pad_token", wordpiece ? "[PAD]" : "<pad>", &pad, err))
         return err->code;
     t->eos = t->n_suffix ? t->suffix[t->n_suffix - 1] : dk_tokenizer_find(t, eos, strlen(eos));

@@ -31,8 +31,8 @@ typedef struct dk_trie {
 /* Words longer than this are refused: they bound the work per position of a text. */
 #define DK_TRIE_MAX_WORD 1024
 
-/* Sorts words[0..n) in place (by bytes, then value) and builds the trie; of equal words the one with
- * the largest value counts. Empty words are left out. */
+/* Sorts words[0..n) in place (by bytes, then value) and builds the trie; of equal words the one
+ * with the largest value counts. Empty words are left out. */
 int dk_trie_build(dk_trie *t, dk_word *words, size_t n, dk_err *err);
 void dk_trie_free(dk_trie *t);
 

@@ -3,9 +3,9 @@
  * Forward pass (SentencePiece, unigram_model.cc, EncodeOptimized): best[e] is the best score of a
  * segmentation of s[0..e); for each character start b and each piece s[b..e)
  *     best[e] = max(best[e], best[b] + score(piece)),
- * shortest piece first, a tie keeping the earlier one. A character that no one-character piece covers
- * may be unknown at the price min(score) - 10. Every character start is reachable, so the walk back
- * from the end always ends at 0. */
+ * shortest piece first, a tie keeping the earlier one. A character that no one-character piece
+ * covers may be unknown at the price min(score) - 10. Every character start is reachable, so the
+ * walk back from the end always ends at 0. */
 #include "text/unigram.h"
 
 #include <float.h>
@@ -56,7 +56,8 @@ static bool is_matched(const dk_unigram *u, size_t i)
 static int refuse_duplicates(const dk_word *words, size_t n, const char *name, dk_err *err)
 {
     for (size_t i = 1; i < n; i++)
-        if (words[i].len == words[i - 1].len && memcmp(words[i].s, words[i - 1].s, words[i].len) == 0)
+        if (words[i].len == words[i - 1].len &&
+            memcmp(words[i].s, words[i - 1].s, words[i].len) == 0)
             return dk_fail(err, DK_EFORMAT, "%s: pieces %d and %d are both \"%.*s\"", name,
                            (int)words[i - 1].value, (int)words[i].value, (int)words[i].len,
                            words[i].s);
@@ -71,7 +72,8 @@ static int find_bytes(dk_unigram *u, const char *name, dk_err *err)
         u->byte_id[b] = dk_unigram_find(u, text, strlen(text));
         if (u->style == DK_UNIGRAM_SENTENCEPIECE &&
             (u->byte_id[b] < 0 || u->piece[u->byte_id[b]].type != DK_PIECE_BYTE))
-            return dk_fail(err, DK_EFORMAT, "%s: byte_fallback without the byte piece %s", name, text);
+            return dk_fail(err, DK_EFORMAT, "%s: byte_fallback without the byte piece %s", name,
+                           text);
     }
     return 0;
 }

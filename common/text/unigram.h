@@ -39,7 +39,7 @@ typedef struct dk_unigram {
     char *pool;
     dk_trie trie;     /* what matches text */
     dk_trie reserved; /* SentencePiece style: control, unknown and byte pieces, for name lookups */
-    int32_t unk;         /* -1: unknown text is an error (tokenizer.json without unk_id) */
+    int32_t unk;      /* -1: unknown text is an error (tokenizer.json without unk_id) */
     double unk_score;
     bool byte_fallback;
     int32_t byte_id[256]; /* -1: no such piece */
@@ -54,8 +54,8 @@ typedef struct dk_viterbi {
 } dk_viterbi;
 void dk_viterbi_free(dk_viterbi *v);
 
-/* Fills tries, scores and byte ids from style, piece, n, unk and byte_fallback. For the SentencePiece
- * style equal pieces are an error; `name` is for messages. */
+/* Fills tries, scores and byte ids from style, piece, n, unk and byte_fallback. For the
+ * SentencePiece style equal pieces are an error; `name` is for messages. */
 int dk_unigram_build(dk_unigram *u, const char *name, dk_err *err);
 void dk_unigram_free(dk_unigram *u);
 

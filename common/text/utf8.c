@@ -7,10 +7,10 @@
 
 #include "base/mem.h"
 
-#define REPLACEMENT 0xFFFD
+#define REPLACEMENT   0xFFFD
 #define CAPITAL_SIGMA 0x3A3
-#define FINAL_SIGMA 0x3C2
-#define SMALL_SIGMA 0x3C3
+#define FINAL_SIGMA   0x3C2
+#define SMALL_SIGMA   0x3C3
 #define CAPITAL_I_DOT 0x130
 
 size_t dk_utf8_next(const char *s, size_t len, int32_t *cp)
@@ -73,7 +73,10 @@ bool dk_utf8_is_space(int32_t c)
 }
 
 /* What Python strips: White_Space and the four information separators. */
-static bool is_python_space(int32_t c) { return dk_utf8_is_space(c) || (c >= 0x1C && c <= 0x1F); }
+static bool is_python_space(int32_t c)
+{
+    return dk_utf8_is_space(c) || (c >= 0x1C && c <= 0x1F);
+}
 
 void dk_utf8_strip(const char *s, size_t len, size_t *begin, size_t *end)
 {
@@ -97,7 +100,10 @@ void dk_utf8_strip(const char *s, size_t len, size_t *begin, size_t *end)
 
 /* ---- Lower case (The Unicode Standard, section 3.13: conditions of Final_Sigma). */
 
-static bool in(int32_t c, int32_t first, int32_t last) { return c >= first && c <= last; }
+static bool in(int32_t c, int32_t first, int32_t last)
+{
+    return c >= first && c <= last;
+}
 
 static bool is_case_ignorable(int32_t c)
 {
@@ -179,9 +185,12 @@ void dk_utf8_lower(const char *s, size_t len, dk_buf *out)
 /* ---- Normal forms. */
 
 #define MAX_DECOMPOSITION 32 /* U+FDFA becomes 18 characters, the longest */
-#define SHORT_RUN 32
+#define SHORT_RUN         32
 
-static int combining_class(int32_t c) { return utf8proc_get_property(c)->combining_class; }
+static int combining_class(int32_t c)
+{
+    return utf8proc_get_property(c)->combining_class;
+}
 
 /* Stable sort of a run of non-starters by combining class; counting for long runs. */
 static void sort_run(int32_t *c, size_t n)
@@ -244,8 +253,7 @@ void dk_utf8_normalize(const char *s, size_t len, dk_normal_form form, dk_buf *o
     for (size_t at = 0; at < len;) {
         int32_t cp;
         at += dk_utf8_next(s + at, len - at, &cp);
-        utf8proc_ssize_t k =
-            utf8proc_decompose_char(cp, here, MAX_DECOMPOSITION, options, NULL);
+        utf8proc_ssize_t k = utf8proc_decompose_char(cp, here, MAX_DECOMPOSITION, options, NULL);
         if (k < 0 || k > MAX_DECOMPOSITION) {
             here[0] = cp;
             k = 1;
@@ -259,8 +267,8 @@ void dk_utf8_normalize(const char *s, size_t len, dk_normal_form form, dk_buf *o
     }
     canonical_order(c, n);
     if (form == DK_NFC || form == DK_NFKC) {
-        utf8proc_ssize_t k = utf8proc_normalize_utf32(c, (utf8proc_ssize_t)n,
-                                                      UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        utf8proc_ssize_t k =
+            utf8proc_normalize_utf32(c, (utf8proc_ssize_t)n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
         n = k < 0 ? n : (size_t)k;
     }
     for (size_t i = 0; i < n; i++)

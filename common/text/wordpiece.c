@@ -18,8 +18,8 @@ int dk_wordpiece_build(dk_wordpiece *w, const char *name, dk_err *err)
         return dk_wrap(err, "%s", name);
     w->unk = dk_trie_find(&w->trie, w->unk_text, strlen(w->unk_text));
     if (w->unk < 0)
-        return dk_fail(err, DK_EFORMAT, "%s: the unknown token \"%s\" is not in the vocabulary", name,
-                       w->unk_text);
+        return dk_fail(err, DK_EFORMAT, "%s: the unknown token \"%s\" is not in the vocabulary",
+                       name, w->unk_text);
     w->continued = dk_trie_walk(&w->trie, w->prefix, strlen(w->prefix));
     return 0;
 }
@@ -44,7 +44,8 @@ static bool is_longer(const char *s, size_t len, size_t max)
     return chars > max;
 }
 
-int dk_wordpiece_encode(const dk_wordpiece *w, const char *s, size_t len, dk_tokens *out, dk_err *err)
+int dk_wordpiece_encode(const dk_wordpiece *w, const char *s, size_t len, dk_tokens *out,
+                        dk_err *err)
 {
     size_t n0 = out->n, text0 = out->text_len;
     bool known = !is_longer(s, len, w->max_chars);
@@ -92,7 +93,8 @@ static int parse_lines(dk_wordpiece *w, const char *name, size_t len, dk_err *er
         at = nl ? (size_t)(nl - w->pool) + 1 : len;
     }
     if (lines == 0 || lines > DK_MAX_PIECES)
-        return dk_fail(err, DK_EFORMAT, "%s: %zu lines, expected 1 to %zu", name, lines, DK_MAX_PIECES);
+        return dk_fail(err, DK_EFORMAT, "%s: %zu lines, expected 1 to %zu", name, lines,
+                       DK_MAX_PIECES);
     w->word = calloc(lines, sizeof *w->word);
     if (!w->word)
         return dk_fail(err, DK_ENOMEM, "%s: no memory for %zu lines", name, lines);
@@ -116,15 +118,18 @@ static int frame_token(dk_tokenizer *t, const char *text, int32_t *id, dk_err *e
 /* Special tokens, where the vocabulary has them; [CLS] and [SEP] it must have. */
 static int add_special_tokens(dk_tokenizer *t, const dk_tokenizer_files *f, dk_err *err)
 {
-    static const char *const keys[][2] = {{"unk_token", "[UNK]"}, {"cls_token", "[CLS]"},
-                                          {"sep_token", "[SEP]"}, {"pad_token", "[PAD]"},
+    static const char *const keys[][2] = {{"unk_token", "[UNK]"},
+                                          {"cls_token", "[CLS]"},
+                                          {"sep_token", "[SEP]"},
+                                          {"pad_token", "[PAD]"},
                                           {"mask_token", "[MASK]"}};
     const char *text[5];
 
     for (int i = 0; i < 5; i++) {
         if (dk_token_name(f, keys[i][0], keys[i][1], &text[i], err))
             return err->code;
-        if (dk_tokenizer_find(t, text[i], strlen(text[i])) >= 0 && !dk_added_find(&t->added, text[i]) &&
+        if (dk_tokenizer_find(t, text[i], strlen(text[i])) >= 0 &&
+            !dk_added_find(&t->added, text[i]) &&
             dk_tokenizer_add(t, text[i], -1, (dk_added_token){0}, err))
             return err->code;
     }

@@ -8,9 +8,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const texts[] = {
-        "", " a red  apple </s> b\t", "<extra_id_0><unk>", "Aa\xCC\x81\xEF\xAC\x81\xFFz\xE2\x96\x81",
-        "\xF0\x9F\x98\x80\xE2\x80\x8D\xE7\x8C\xAB\xC3"};
+    static const char *const texts[] = {"", " a red  apple </s> b\t", "<extra_id_0><unk>",
+                                        "Aa\xCC\x81\xEF\xAC\x81\xFFz\xE2\x96\x81",
+                                        "\xF0\x9F\x98\x80\xE2\x80\x8D\xE7\x8C\xAB\xC3"};
     dk_tokens out = {0};
     dk_err err;
 

@@ -11,9 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void encode_some(dk_tokenizer *t, const char *own, size_t own_len)
 {
-    static const char *const texts[] = {
-        "", " a red  apple </s> b\t", "[SEP]un[MASK], ab", "Aa\xCC\x81\xEF\xAC\x81\xFFz\xE2\x96\x81",
-        "\xF0\x9F\x98\x80\xE2\x80\x8D\xE7\x8C\xAB\xC3"};
+    static const char *const texts[] = {"", " a red  apple </s> b\t", "[SEP]un[MASK], ab",
+                                        "Aa\xCC\x81\xEF\xAC\x81\xFFz\xE2\x96\x81",
+                                        "\xF0\x9F\x98\x80\xE2\x80\x8D\xE7\x8C\xAB\xC3"};
     dk_tokens out = {0};
     dk_err err;
 

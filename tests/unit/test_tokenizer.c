@@ -12,7 +12,7 @@
 #include "text/spiece.pb-c.h"
 #include "text/tokenizer.h"
 
-#define EMOJI "models/emoji/tokenizer"
+#define EMOJI  "models/emoji/tokenizer"
 #define GOLDEN "tests/data/tokenizer/"
 
 static char *read_all(const char *path, size_t *len)
@@ -110,7 +110,8 @@ static void recorded_lines(void **state)
         json_t *o = json_loadb(line, size, JSON_ALLOW_NUL, NULL);
         const char *text = json_string_value(json_object_get(o, "text"));
         size_t text_len = json_string_length(json_object_get(o, "text"));
-        json_t *ids = json_object_get(o, "ids"), *fast_ids = json_object_get(o, "tokenizer_json_ids");
+        json_t *ids = json_object_get(o, "ids"),
+               *fast_ids = json_object_get(o, "tokenizer_json_ids");
         dk_tokens out = {0};
 
         assert_non_null(text);
@@ -243,9 +244,12 @@ static void broken_companions_are_named(void **state)
         {"tokenizer_config.json", "{\"extra_ids\": -1}", "extra_ids"},
         {"tokenizer_config.json", "{\"eos_token\": 5}", "eos_token"},
         {"tokenizer_config.json", "{\"eos_token\": \"<none>\"}", "<none>"},
-        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"x\": {\"content\": \"a\"}}}", "\"x\""},
-        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"5\": {}}}", "added_tokens_decoder.5"},
-        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"5\": {\"content\": \"new\"}}}", "id 5"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"x\": {\"content\": \"a\"}}}",
+         "\"x\""},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"5\": {}}}",
+         "added_tokens_decoder.5"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"5\": {\"content\": \"new\"}}}",
+         "id 5"},
         {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"5\": {\"content\": \"<pad>\"}}}",
          "<pad>"},
         {"added_tokens.json", "{\"x\": \"y\"}", "added_tokens.json"},
@@ -350,8 +354,9 @@ static void best_path_and_unknown_runs(void **state)
     check(t, "  b \t", "3:▁ 5:b 3:▁ 2:\t"); /* without a map a tab is no space */
     check(t, "", "");
     check(t, "   ", "");
-    check(t, "a\xFF\xE2\x82"
-             "b",
+    check(t,
+          "a\xFF\xE2\x82"
+          "b",
           "3:▁ 4:a 2:���"
           " 5:b");
     dk_tokenizer_free(t);
@@ -541,10 +546,10 @@ static void broken_models_are_named(void **state)
 
     (void)state;
     dk_err_init(&err);
-#define REFUSED(code, part)              \
-    do {                                 \
-        assert_null(try_make(&k, &err)); \
-        ts_failed(&err, code, part);     \
+#define REFUSED(code, part)                                                                        \
+    do {                                                                                           \
+        assert_null(try_make(&k, &err));                                                           \
+        ts_failed(&err, code, part);                                                               \
     } while (0)
     begin(&k), put(&k, "a", NAN, 1);
     REFUSED(DK_EFORMAT, "t/spiece.model: piece 3");
@@ -594,8 +599,9 @@ static void broken_models_are_named(void **state)
 /* ---- tokenizer.json. */
 
 #define UNIGRAM(vocab) "\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[" vocab "]}}"
-#define ABC UNIGRAM("[\"<unk>\",0],[\"a\",-1],[\"b\",-1],[\"▁\",-1],[\"▁a\",-1.5],[\"ab\",-1.5]")
-#define METASPACE "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"▁\""
+#define ABC                                                                                        \
+    UNIGRAM("[\"<unk>\",0],[\"a\",-1],[\"b\",-1],[\"▁\",-1],[\"▁a\",-1.5],[\"ab\",-1.5]")
+#define METASPACE      "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"▁\""
 
 /* The example of the tokenizers library's documentation. */
 static void documentation_example(void **state)
@@ -620,7 +626,8 @@ static void metaspace_schemes(void **state)
         {"{" METASPACE ",\"split\":false}," ABC, "a  a", "4:▁a 3:▁ 4:▁a"},
         {"{" METASPACE ",\"prepend_scheme\":\"never\"}," ABC, "a a", "1:a 4:▁a"},
         {"{" METASPACE ",\"add_prefix_space\":false}," ABC, "a a", "1:a 4:▁a"},
-        {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"},"
+        {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":"
+         "\"WhitespaceSplit\"},"
          "{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"first\"}]}," ABC,
          "a a\tb", "4:▁a 1:a 2:b"},
         {"{\"pre_tokenizer\":null," ABC, "a a", "1:a 0:  1:a"},
@@ -667,14 +674,21 @@ static void normalisers(void **state)
 
 #define ADDED(id, text, flags) "{\"id\":" id ",\"content\":\"" text "\"" flags "}"
 
+/* clang-format off */
+static const char with_added_tokens[] =
+    "{\"added_tokens\":["
+    ADDED("6", "<x>", ",\"normalized\":false,\"lstrip\":true") ","
+    ADDED("7", "<x>y", ",\"normalized\":false,\"rstrip\":true") ","
+    ADDED("8", "word", ",\"normalized\":false,\"single_word\":true") ","
+    ADDED("9", "ZZ", ",\"normalized\":true") ","
+    ADDED("1", "a", ",\"special\":true")
+    "],\"normalizer\":{\"type\":\"Lowercase\"}," ABC;
+/* clang-format on */
+
 static void added_tokens(void **state)
 {
-    dk_tokenizer *t =
-        open_json("{\"added_tokens\":[" ADDED("6", "<x>", ",\"normalized\":false,\"lstrip\":true") ","
-                  ADDED("7", "<x>y", ",\"normalized\":false,\"rstrip\":true") ","
-                  ADDED("8", "word", ",\"normalized\":false,\"single_word\":true") ","
-                  ADDED("9", "ZZ", ",\"normalized\":true") "," ADDED("1", "a", ",\"special\":true")
-                  "],\"normalizer\":{\"type\":\"Lowercase\"}," ABC);
+    dk_tokenizer *t = open_json(with_added_tokens);
+
     (void)state;
     assert_int_equal(dk_tokenizer_size(t), 10);
     check(t, "b  <x>b", "2:b 6:  <x> 2:b");
@@ -687,9 +701,9 @@ static void added_tokens(void **state)
 
 static void fused_unknowns_and_bytes(void **state)
 {
-    dk_tokenizer *t = open_json(
-        "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"byte_fallback\":true,\"vocab\":[[\"<unk>\",0],"
-        "[\"a\",-1],[\"<0xC3>\",-9],[\"<0xA9>\",-9],[\"xy\",-100]]}}");
+    dk_tokenizer *t = open_json("{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"byte_fallback\":"
+                                "true,\"vocab\":[[\"<unk>\",0],"
+                                "[\"a\",-1],[\"<0xC3>\",-9],[\"<0xA9>\",-9],[\"xy\",-100]]}}");
     (void)state;
     check(t, "aéa", "1:a 2:<0xC3> 3:<0xA9> 1:a");
     check(t, "aéé", "1:a 2:<0xC3> 3:<0xA9> 2:<0xC3> 3:<0xA9>");
@@ -720,17 +734,20 @@ static void json_problems_are_named(void **state)
         {"{\"model\":{\"type\":\"BPE\"}}", DK_EUNSUPPORTED, "model \"BPE\""},
         {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", DK_EFORMAT, "model.vocab"},
         {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}}", DK_EFORMAT, "model.vocab[0]"},
-        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",NaN]]}}", DK_EFORMAT, "model.vocab[0]"},
-        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"a\",0]]}}", DK_EFORMAT, "unk_id"},
+        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",NaN]]}}", DK_EFORMAT,
+         "model.vocab[0]"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"a\",0]]}}", DK_EFORMAT,
+         "unk_id"},
         {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}", DK_EFORMAT, "[UNK]"},
         {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":-1}}}", DK_EFORMAT, "model.vocab.a"},
         {"{\"normalizer\":{\"type\":\"Nmt\"}," ABC, DK_EUNSUPPORTED, "normalizer \"Nmt\""},
-        {"{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a|b\"},\"content\":\"\"}," ABC,
+        {"{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a|b\"},\"content\":\"\"}"
+         "," ABC,
          DK_EUNSUPPORTED, "a|b"},
-        {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"?\"}," ABC, DK_EFORMAT,
-         "base64"},
-        {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"}," ABC, DK_EFORMAT,
-         "precompiled_charsmap"},
+        {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"?\"}," ABC,
+         DK_EFORMAT, "base64"},
+        {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"}," ABC,
+         DK_EFORMAT, "precompiled_charsmap"},
         {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," ABC, DK_EUNSUPPORTED, "ByteLevel"},
         {"{" METASPACE ",\"prepend_scheme\":\"last\"}," ABC, DK_EFORMAT, "prepend_scheme"},
         {"{\"post_processor\":{\"type\":\"ByteLevel\"}," ABC, DK_EUNSUPPORTED, "ByteLevel"},
@@ -745,8 +762,8 @@ static void json_problems_are_named(void **state)
     (void)state;
     dk_err_init(&err);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_null(dk_tokenizer_from_json(cases[i].json, strlen(cases[i].json), "t/tokenizer.json",
-                                           &err));
+        assert_null(
+            dk_tokenizer_from_json(cases[i].json, strlen(cases[i].json), "t/tokenizer.json", &err));
         ts_failed(&err, cases[i].code, cases[i].part);
     }
 }
@@ -755,7 +772,8 @@ static void json_problems_are_named(void **state)
 
 static void long_texts(void **state)
 {
-    static const char *const parts[] = {"a red heart on fire ", "a", " ", "é", "\xCC\x81\xCC\xA3", "</s"};
+    static const char *const parts[] = {"a red heart on fire ", "a",  " ", "é",
+                                        "\xCC\x81\xCC\xA3",     "</s"};
     size_t len;
     char *json = read_all(GOLDEN "tokenizer.json", &len);
     dk_err err;
@@ -793,7 +811,8 @@ static void inflation_is_bounded(void **state)
     memset(content, 'b', 1000);
     content[1000] = '\0';
     snprintf(json, sizeof json,
-             "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"%s\"}," ABC,
+             "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"%"
+             "s\"}," ABC,
              content);
     dk_tokenizer *t = open_json(json);
     for (int i = 0; i < 100000; i++)

@@ -82,8 +82,8 @@ static void invalid_finds_the_first_bad_byte(void **state)
                  {"é猫😀\xEF\xBF\xBD", 12},
                  {"a\x80", 1},
                  {"ab\xC3", 2},
-                 {"\xC0\xAF", 0},         /* overlong */
-                 {"a\xED\xA0\x80", 1},    /* surrogate */
+                 {"\xC0\xAF", 0},      /* overlong */
+                 {"a\xED\xA0\x80", 1}, /* surrogate */
                  {"a\xF4\x90\x80\x80", 1} /* above U+10FFFF */};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

@@ -186,11 +186,13 @@ static void lines_as_the_original_reads_them(void **state)
 static void wordpiece_from_json(void **state)
 {
     static const char json[] =
-        "{\"added_tokens\":[{\"id\":1,\"content\":\"[SEP]\",\"special\":true,\"normalized\":false}],"
+        "{\"added_tokens\":[{\"id\":1,\"content\":\"[SEP]\",\"special\":true,\"normalized\":false}]"
+        ","
         "\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,"
         "\"handle_chinese_chars\":true,\"strip_accents\":null,\"lowercase\":true},"
         "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
-        "\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"[SEP]\",1],\"cls\":[\"[CLS]\",2]},"
+        "\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"[SEP]\",1],\"cls\":[\"[CLS]\","
+        "2]},"
         "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\","
         "\"continuing_subword_prefix\":\"@@\",\"max_input_chars_per_word\":5,"
         "\"vocab\":{\"[UNK]\":0,\"[SEP]\":1,\"[CLS]\":2,\"un\":3,\"@@do\":4}}}";

@@ -49,6 +49,7 @@ int main(int argc, char **argv)
     static dk_err err;
     int rc;
 
+    dk_par_start(argv);
     dk_err_init(&err);
     dk_log_init("dit-sample", 0);
     dk_sig_init();

@@ -163,8 +163,9 @@ static void warn_extras(dk_bind *b)
         return;
     for (size_t i = 0; i < b->extra.n && i < 5; i++)
         dk_buf_printf(&text, "%s%.200s", i ? ", " : "", b->extra.items[i]);
-    dk_warn("%s: %zu tensors are not used: %s%s", dk_weights_label(b->w), b->extra.n,
-            dk_buf_str(&text), b->extra.n > 5 ? ", ..." : "");
+    dk_warn("%s: %zu %s not used: %s%s", dk_weights_label(b->w), b->extra.n,
+            b->extra.n == 1 ? "tensor is" : "tensors are", dk_buf_str(&text),
+            b->extra.n > 5 ? ", ..." : "");
     dk_buf_free(&text);
 }
 

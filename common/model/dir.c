@@ -51,6 +51,12 @@ static char *find_root(const char *path, dk_err *err)
         char *snapshots = dk_path_join(path, "snapshots");
         root = dk_path_join(snapshots, rev);
         free(snapshots);
+        if (!dk_is_dir(root)) {
+            dk_fail(err, DK_EFORMAT, "%s: refs/main names snapshot \"%s\", which is not there", path,
+                    rev);
+            free(root);
+            root = NULL;
+        }
     } else if (!dk_exists(path)) {
         dk_fail(err, DK_EFORMAT, "%s: no such model directory", path);
     } else {
@@ -76,6 +82,8 @@ static int load_json(const dk_model_dir *d, const char *sub, const char *file, d
 
     if (sub[0] && !dk_is_dir(dir))
         rc = dk_fail(err, DK_EFORMAT, "%s: component \"%s\" has no folder here", d->path, sub);
+    else if (!sub[0] && !dk_exists(path))
+        rc = dk_fail(err, DK_EFORMAT, "%s: no %s here", d->path, file);
     else if (!dk_exists(path))
         rc = dk_fail(err, DK_EFORMAT, "%s: component \"%s\" has no %s", d->path, sub, file);
     else if ((rc = dk_read_file(path, 1u << 26, &data, &len, err)) == 0) {

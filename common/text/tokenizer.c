@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "io/safetensors_internal.h"
 #include "text/tokenizer_internal.h"
 #include "text/utf8.h"
 
@@ -252,7 +253,7 @@ int dk_add_listed_tokens(dk_tokenizer *t, const dk_tokenizer_files *f, dk_err *e
         return dk_json_expected(added, "an object", err);
     json_object_foreach(added.v, text, value)
     {
-        if (!json_is_integer(value))
+        if (!json_is_integer(value) || json_integer_value(value) < 0)
             return dk_json_expected(dk_json_key(added, text), "an id", err);
         if (dk_tokenizer_add(t, text, json_integer_value(value), (dk_added_token){0}, err))
             return err->code;
@@ -311,6 +312,10 @@ dk_tokenizer *dk_tokenizer_open(const char *dir, const char *label, dk_err *err)
         load_beside(&f.added, dir, label, "added_tokens.json", err) ||
         dk_read_file(path, DK_MAX_TOKENIZER_FILE, &data, &len, err))
         goto out;
+    if (dk_st_is_lfs(data, len)) {
+        dk_fail(err, DK_EFORMAT, "%s: " DK_ST_LFS_TEXT, shown);
+        goto out;
+    }
     t = k == 0   ? dk_read_spiece(data, len, shown, &f, err)
         : k == 1 ? dk_read_vocab(data, len, shown, &f, err)
                  : dk_read_tokenizer_json(data, len, shown, &f, err);

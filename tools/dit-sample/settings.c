@@ -127,7 +127,7 @@ static int read_settings(const char *path, dk_json *doc, dk_err *err)
 
 int ds_settings_replay(ds_options *o, const char *png, dk_json *doc, dk_err *err)
 {
-    const char *schema, *model, *kernels, *scheduler;
+    const char *schema, *model, *variant, *kernels, *scheduler;
     bool binning, chosen;
     int64_t seed, steps, width, height, cls;
 
@@ -139,7 +139,8 @@ int ds_settings_replay(ds_options *o, const char *png, dk_json *doc, dk_err *err
     if (strcmp(schema, "dk.sample/1") != 0)
         return dk_fail(err, DK_EUNSUPPORTED, "%s: settings of schema \"%s\"; this program reads dk.sample/1",
                        png, schema);
-    if (dk_json_str(d, "model", NULL, &model, err) || dk_json_str(d, "variant", NULL, &o->variant, err) ||
+    if (dk_json_str(d, "model", NULL, &model, err) ||
+        dk_json_str(d, "variant", NULL, &variant, err) ||
         dk_json_str(d, "prompt", NULL, &o->prompt, err) ||
         dk_json_str(d, "negative", "", &o->negative, err) ||
         dk_json_str(d, "scheduler", NULL, &scheduler, err) ||
@@ -176,6 +177,8 @@ int ds_settings_replay(ds_options *o, const char *png, dk_json *doc, dk_err *err
     }
     if (!o->model)
         o->model = model;
+    if (!o->variant)
+        o->variant = variant;
     return 0;
 }
 

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/sig.h"
 
 /* ---- Reading. */
 
@@ -33,11 +32,8 @@ static int read_all(int fd, const char *path, size_t max, size_t cap, char **buf
 
     for (;;) {
         ssize_t got = read(fd, *buf + n, cap - n);
-        if (got < 0 && errno == EINTR) {
-            if (dk_check_cancel(err))
-                return DK_ECANCELLED;
+        if (got < 0 && errno == EINTR)
             continue;
-        }
         if (got < 0)
             return dk_fail_errno(err, "%s", path);
         if (got == 0)
@@ -316,10 +312,10 @@ dk_out *dk_out_begin(const char *path, bool force, dk_err *err)
     }
     if (in_place) {
         fd = open(path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0 && !(errno == EINTR && dk_check_cancel(err)))
-            dk_fail_errno(err, "%s", path);
         if (fd >= 0)
             link_output(o);
+        else
+            dk_fail_errno(err, "%s", path);
     } else {
         fd = open_temp(o, err);
     }

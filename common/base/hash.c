@@ -23,7 +23,10 @@ dk_hasher *dk_hash_new(void)
     return h;
 }
 
-void dk_hash_add(dk_hasher *h, const void *data, size_t n) { XXH3_128bits_update(h->state, data, n); }
+void dk_hash_add(dk_hasher *h, const void *data, size_t n)
+{
+    XXH3_128bits_update(h->state, data, n);
+}
 
 void dk_hash_hex(dk_hasher *h, char hex[33])
 {

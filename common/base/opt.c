@@ -26,8 +26,8 @@ int dk_parse_i64(const char *s, int64_t lo, int64_t hi, const char *what, int64_
     long long v = strtoll(s, &end, 10);
     bool plain = s[0] == '-' || (s[0] >= '0' && s[0] <= '9');
     if (!plain || end == s || *end || errno || v < lo || v > hi)
-        return dk_fail(err, DK_EUSAGE, "%s: expected an integer in [%lld, %lld], found \"%s\"", what,
-                       (long long)lo, (long long)hi, s);
+        return dk_fail(err, DK_EUSAGE, "%s: expected an integer in [%lld, %lld], found \"%s\"",
+                       what, (long long)lo, (long long)hi, s);
     *out = v;
     return 0;
 }
@@ -56,8 +56,8 @@ int dk_parse_size(const char *s, const char *what, uint64_t *out, dk_err *err)
     if (*end && strchr("KMGT", *end))
         shift = 10 * (int)(strchr("KMGT", *end++) - "KMGT" + 1);
     if (s[0] < '0' || s[0] > '9' || *end || errno || (shift && v >> (64 - shift)))
-        return dk_fail(err, DK_EUSAGE, "%s: expected a size such as 4096, 128K, 2M or 1G, found \"%s\"",
-                       what, s);
+        return dk_fail(err, DK_EUSAGE,
+                       "%s: expected a size such as 4096, 128K, 2M or 1G, found \"%s\"", what, s);
     *out = v << shift;
     return 0;
 }
@@ -70,8 +70,8 @@ void dk_strlist_free(dk_strlist *l)
 
 /* ---- Help. */
 
-/* Wraps text at HELP_WIDTH with further lines at `indent`; `column` is where it starts. A newline in
- * the text begins a new line. */
+/* Wraps text at HELP_WIDTH with further lines at `indent`; `column` is where it starts. A newline
+ * in the text begins a new line. */
 static void wrap(FILE *out, const char *text, int column, int indent)
 {
     bool first = true;

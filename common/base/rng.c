@@ -48,7 +48,10 @@ uint64_t dk_torch_u64(dk_torch_rng *r)
     return high << 32 | dk_torch_u32(r);
 }
 
-static float uniform24(dk_torch_rng *r) { return (float)(dk_torch_u32(r) & 0xFFFFFF) * 0x1p-24f; }
+static float uniform24(dk_torch_rng *r)
+{
+    return (float)(dk_torch_u32(r) & 0xFFFFFF) * 0x1p-24f;
+}
 
 static double uniform53(dk_torch_rng *r)
 {

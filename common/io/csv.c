@@ -1,5 +1,5 @@
-/* See csv.h. The reader decodes in place: the text is copied once, and since taking quotes away only
- * makes fields shorter, each cell ends up as a NUL-terminated string inside that copy. */
+/* See csv.h. The reader decodes in place: the text is copied once, and since taking quotes away
+ * only makes fields shorter, each cell ends up as a NUL-terminated string inside that copy. */
 #include "io/csv.h"
 
 #include <inttypes.h>
@@ -12,8 +12,9 @@
 #include "base/mem.h"
 #include "io/shortest_internal.h"
 
-#define MAX_FILE ((size_t)256 << 20)
-#define MAX_CELLS ((size_t)1 << 26)
+#define MAX_FILE        ((size_t)256 << 20)
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
+#define MAX_CELLS       ((size_t)1 << 26)
 
 /* ---- Writing. */
 
@@ -26,7 +27,9 @@ static void separate(dk_csv_writer *w)
 void dk_csv_str(dk_csv_writer *w, const char *s)
 {
     separate(w);
-    if (!strpbrk(s, ",\"\r\n")) {
+    /* In front of a file the mark would not be taken for part of the text. */
+    bool mark = strncmp(s, BYTE_ORDER_MARK, 3) == 0;
+    if (!mark && !strpbrk(s, ",\"\r\n")) {
         fputs(s, w->f);
         return;
     }
@@ -104,7 +107,8 @@ static void *grow(parser *p, void *old, size_t *cap, size_t size)
     void *bigger = realloc(old, want * size);
 
     if (!bigger) {
-        dk_fail(p->err, DK_ENOMEM, "%s: no memory for a table of %zu cells", p->c->name, p->n_cells);
+        dk_fail(p->err, DK_ENOMEM, "%s: no memory for a table of %zu cells", p->c->name,
+                p->n_cells);
         return NULL;
     }
     *cap = want;
@@ -199,8 +203,8 @@ static int row(parser *p)
     if (p->c->columns == 0)
         p->c->columns = p->n_cells;
     if (p->n_cells - first != p->c->columns)
-        return dk_fail(p->err, DK_EFORMAT, "%s: line %zu: expected %zu fields, found %zu", p->c->name,
-                       line, p->c->columns, p->n_cells - first);
+        return dk_fail(p->err, DK_EFORMAT, "%s: line %zu: expected %zu fields, found %zu",
+                       p->c->name, line, p->c->columns, p->n_cells - first);
     if (first == 0)
         return 0;
     if (p->c->rows == p->cap_rows) {
@@ -216,8 +220,9 @@ static int row(parser *p)
 static int copy_text(dk_csv *c, const char *data, size_t len, dk_err *err)
 {
     if (len > MAX_FILE)
-        return dk_fail(err, DK_EFORMAT, "%s: larger than the limit of %zu bytes", c->name, MAX_FILE);
-    if (len >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0) {
+        return dk_fail(err, DK_EFORMAT, "%s: larger than the limit of %zu bytes", c->name,
+                       MAX_FILE);
+    if (len >= 3 && memcmp(data, BYTE_ORDER_MARK, 3) == 0) {
         data += 3;
         len -= 3;
     }

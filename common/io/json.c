@@ -1,11 +1,11 @@
 /* See json.h.
  *
- * What Python writes and jansson refuses is rewritten before the parse: bare Infinity, -Infinity and
- * NaN become strings that begin with a control character whose escape the document does not hold
- * (unescaped, JSON forbids it), so that no string of the document looks like them; integers beyond
- * 64 bits ("model_max_length": 1000000000000000019884624838656) become reals. After the parse the
- * marked strings are given a value that is not UTF-8, which no parsed string can have; the readers
- * and the writer know it. (jansson's own reals cannot be infinite.) */
+ * What Python writes and jansson refuses is rewritten before the parse: bare Infinity, -Infinity
+ * and NaN become strings that begin with a control character whose escape the document does not
+ * hold (unescaped, JSON forbids it), so that no string of the document looks like them; integers
+ * beyond 64 bits ("model_max_length": 1000000000000000019884624838656) become reals. After the
+ * parse the marked strings are given a value that is not UTF-8, which no parsed string can have;
+ * the readers and the writer know it. (jansson's own reals cannot be infinite.) */
 #include "io/json.h"
 
 #include <ctype.h>
@@ -51,8 +51,8 @@ static bool too_big(const char *digits, size_t n, bool negative)
     return n > 19 || (n == 19 && memcmp(digits, last, 19) > 0);
 }
 
-/* Goes through the document outside its strings. Copies it to `out` with words and too large integers
- * rewritten; with out = NULL only tells whether there are any. */
+/* Goes through the document outside its strings. Copies it to `out` with words and too large
+ * integers rewritten; with out = NULL only tells whether there are any. */
 static bool rewrite(const char *data, size_t len, char mark, dk_buf *out)
 {
     bool found = false;
@@ -102,8 +102,8 @@ static bool rewrite(const char *data, size_t len, char mark, dk_buf *out)
  * it has no short escape. 0 when there is none. */
 static char free_mark(const char *data, size_t len)
 {
-    bool used[32] = {[0] = true, ['\b'] = true, ['\t'] = true, ['\n'] = true, ['\f'] = true,
-                     ['\r'] = true};
+    bool used[32] = {
+        [0] = true, ['\b'] = true, ['\t'] = true, ['\n'] = true, ['\f'] = true, ['\r'] = true};
 
     for (size_t i = 0; i + 6 <= len; i++) {
         if (memcmp(data + i, "\\u00", 4) != 0 || (data[i + 4] != '0' && data[i + 4] != '1'))
@@ -145,7 +145,8 @@ static bool settle(json_t *v, char mark)
             if (s[1] == special[k].tag)
                 return json_string_set_nocheck(v, special[k].value) == 0;
         break;
-    default: break;
+    default:
+        break;
     }
     return true;
 }
@@ -158,7 +159,8 @@ int dk_json_parse(dk_json *j, const char *data, size_t len, const char *name, dk
 
     *j = (dk_json){NULL, NULL};
     if (len > MAX_DOCUMENT)
-        return dk_fail(err, DK_EFORMAT, "%s: larger than the limit of %zu bytes", name, MAX_DOCUMENT);
+        return dk_fail(err, DK_EFORMAT, "%s: larger than the limit of %zu bytes", name,
+                       MAX_DOCUMENT);
     if (rewrite(data, len, 0, NULL) && (mark = free_mark(data, len)) != 0) {
         rewrite(data, len, mark, &copy);
         data = copy.data;
@@ -167,7 +169,8 @@ int dk_json_parse(dk_json *j, const char *data, size_t len, const char *name, dk
     json_t *root = json_loadb(data, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     dk_buf_free(&copy);
     if (!root)
-        return dk_fail(err, DK_EFORMAT, "%s: line %d, column %d: %s", name, e.line, e.column, e.text);
+        return dk_fail(err, DK_EFORMAT, "%s: line %d, column %d: %s", name, e.line, e.column,
+                       e.text);
     if (mark && !settle(root, mark)) {
         json_decref(root);
         return dk_fail(err, DK_EFORMAT, "%s: expected a key in quotes, found a bare word", name);
@@ -236,7 +239,10 @@ dk_jnode dk_json_item(dk_jnode arr, size_t i)
     return n;
 }
 
-bool dk_json_is_null(dk_jnode n) { return json_is_null(n.v); }
+bool dk_json_is_null(dk_jnode n)
+{
+    return json_is_null(n.v);
+}
 
 static int special_value(const json_t *v)
 {
@@ -294,8 +300,8 @@ int dk_json_expected(dk_jnode n, const char *what, dk_err *err)
         dump_real(&b, json_real_value(n.v));
     else
         dk_buf_puts(&b, types[json_typeof(n.v)]);
-    dk_fail(err, DK_EFORMAT, "%s: %s%sexpected %s, found %s", n.doc, n.at, n.at[0] ? ": " : "", what,
-            dk_buf_str(&b));
+    dk_fail(err, DK_EFORMAT, "%s: %s%sexpected %s, found %s", n.doc, n.at, n.at[0] ? ": " : "",
+            what, dk_buf_str(&b));
     dk_buf_free(&b);
     return DK_EFORMAT;
 }
@@ -443,12 +449,25 @@ static void dump(dk_buf *b, const json_t *v, bool indent, int depth)
         else
             dump_string(b, json_string_value(v), json_string_length(v));
         break;
-    case JSON_INTEGER: dk_buf_printf(b, "%" JSON_INTEGER_FORMAT, json_integer_value(v)); break;
-    case JSON_REAL: dump_real(b, json_real_value(v)); break;
-    case JSON_TRUE: dk_buf_puts(b, "true"); break;
-    case JSON_FALSE: dk_buf_puts(b, "false"); break;
-    case JSON_NULL: dk_buf_puts(b, "null"); break;
+    case JSON_INTEGER:
+        dk_buf_printf(b, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+        break;
+    case JSON_REAL:
+        dump_real(b, json_real_value(v));
+        break;
+    case JSON_TRUE:
+        dk_buf_puts(b, "true");
+        break;
+    case JSON_FALSE:
+        dk_buf_puts(b, "false");
+        break;
+    case JSON_NULL:
+        dk_buf_puts(b, "null");
+        break;
     }
 }
 
-void dk_json_dump(dk_buf *b, const json_t *v, bool indent) { dump(b, v, indent, 0); }
+void dk_json_dump(dk_buf *b, const json_t *v, bool indent)
+{
+    dump(b, v, indent, 0);
+}

@@ -12,8 +12,8 @@
 #include "base/fs.h"
 #include "base/mem.h"
 
-#define MAGIC "\x93NUMPY"
-#define MAGIC_LEN 6
+#define MAGIC      "\x93NUMPY"
+#define MAGIC_LEN  6
 #define MAX_HEADER 65536
 #define MAX_STREAM ((size_t)1 << 30) /* of standard input; files are mapped */
 
@@ -176,8 +176,8 @@ static int preamble(const uint8_t *d, size_t len, const char *name, size_t *star
     if (len < MAGIC_LEN + 2 || memcmp(d, MAGIC, MAGIC_LEN) != 0)
         return dk_fail(err, DK_EFORMAT, "%s: expected an npy file, found something else", name);
     if ((d[6] != 1 && d[6] != 2) || d[7] != 0)
-        return dk_fail(err, DK_EUNSUPPORTED, "%s: npy: expected version 1.0 or 2.0, found %d.%d", name,
-                       d[6], d[7]);
+        return dk_fail(err, DK_EUNSUPPORTED, "%s: npy: expected version 1.0 or 2.0, found %d.%d",
+                       name, d[6], d[7]);
     *start = d[6] == 1 ? MAGIC_LEN + 4 : MAGIC_LEN + 6;
     if (len < *start)
         return dk_fail(err, DK_EFORMAT, "%s: the file ends inside the npy header", name);
@@ -185,8 +185,8 @@ static int preamble(const uint8_t *d, size_t len, const char *name, size_t *star
     if (d[6] == 2)
         *n |= (size_t)d[10] << 16 | (size_t)d[11] << 24;
     if (*n > MAX_HEADER || *n > len - *start)
-        return dk_fail(err, DK_EFORMAT, "%s: npy header of %zu bytes: expected at most %zu", name, *n,
-                       len - *start < MAX_HEADER ? len - *start : (size_t)MAX_HEADER);
+        return dk_fail(err, DK_EFORMAT, "%s: npy header of %zu bytes: expected at most %zu", name,
+                       *n, len - *start < MAX_HEADER ? len - *start : (size_t)MAX_HEADER);
     return 0;
 }
 
@@ -198,11 +198,12 @@ static int sizes(dk_npy *a, size_t left, const char *name, dk_err *err)
 
     for (int i = 0; i < a->ndim; i++)
         fits = fits && dk_mul(count, (size_t)a->shape[i], &count);
-    fits = fits && count <= INT64_MAX && dk_mul(count, (size_t)dk_dtype_bits(a->dtype) / 8, &a->bytes);
+    fits =
+        fits && count <= INT64_MAX && dk_mul(count, (size_t)dk_dtype_bits(a->dtype) / 8, &a->bytes);
     if (!fits || a->bytes != left)
-        return dk_fail(err, DK_EFORMAT, "%s: npy: %s of shape %s does not fill the %zu bytes of data",
-                       name, dk_dtype_name(a->dtype),
-                       dk_shape_str(a->ndim, a->shape, text, sizeof text), left);
+        return dk_fail(
+            err, DK_EFORMAT, "%s: npy: %s of shape %s does not fill the %zu bytes of data", name,
+            dk_dtype_name(a->dtype), dk_shape_str(a->ndim, a->shape, text, sizeof text), left);
     a->count = (int64_t)count;
     return 0;
 }
@@ -220,7 +221,8 @@ int dk_npy_parse(dk_npy *a, const void *data, size_t len, const char *name, dk_e
     if (dictionary(&h))
         return err->code;
     if (h.fortran && a->ndim > 1)
-        return dk_fail(err, DK_EUNSUPPORTED, "%s: npy: expected C order, found Fortran order", name);
+        return dk_fail(err, DK_EUNSUPPORTED, "%s: npy: expected C order, found Fortran order",
+                       name);
     if (sizes(a, len - start - n, name, err))
         return err->code;
     a->data = dk_alloc(a->bytes, name, err);
@@ -295,8 +297,8 @@ int dk_npy_save(const char *path, dk_dtype t, int ndim, const int64_t *dims, con
     if (!out)
         return err->code;
     put_header(&text, code, ndim, dims);
-    const uint8_t start[MAGIC_LEN + 4] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (uint8_t)text.len,
-                                          (uint8_t)(text.len >> 8)};
+    const uint8_t start[MAGIC_LEN + 4] = {
+        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (uint8_t)text.len, (uint8_t)(text.len >> 8)};
     /* Failures stay in the stream and are reported by commit. */
     fwrite(start, 1, sizeof start, dk_out_file(out));
     fwrite(text.data, 1, text.len, dk_out_file(out));

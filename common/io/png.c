@@ -1,5 +1,5 @@
-/* See png.h. libpng reports errors by longjmp: each direction has one function that sets the target,
- * and everything it must release lives in a struct outside that function's frame. */
+/* See png.h. libpng reports errors by longjmp: each direction has one function that sets the
+ * target, and everything it must release lives in a struct outside that function's frame. */
 #include "io/png.h"
 
 #include <png.h>
@@ -12,9 +12,9 @@
 #include "base/fs.h"
 #include "base/mem.h"
 
-#define MAX_SIDE 16384
-#define MAX_TEXT ((png_alloc_size_t)8 << 20)
-#define MAX_FILE ((size_t)1 << 30)
+#define MAX_SIDE   16384
+#define MAX_TEXT   ((png_alloc_size_t)8 << 20)
+#define MAX_FILE   ((size_t)1 << 30)
 #define MAX_MEMORY ((size_t)64 << 20) /* libpng's own, over the life of one reader */
 
 typedef struct failure {
@@ -256,8 +256,8 @@ static void take_text(dk_png *p, png_structp png, png_infop info)
         /* An iTXt chunk that breaks its promise of UTF-8 is read as Latin-1, like tEXt. */
         bool itxt = text[i].compression >= PNG_ITXT_COMPRESSION_NONE && is_utf8(value);
         p->text = dk_xrealloc(p->text, (size_t)(p->n_text + 1) * sizeof *p->text);
-        p->text[p->n_text++] = (dk_png_text){
-            dk_xstrdup(text[i].key), itxt ? dk_xstrdup(value) : latin1_to_utf8(value)};
+        p->text[p->n_text++] = (dk_png_text){dk_xstrdup(text[i].key),
+                                             itxt ? dk_xstrdup(value) : latin1_to_utf8(value)};
     }
 }
 

@@ -47,7 +47,7 @@ void dk_sincos2d(int64_t h, int64_t w, int dim, double base, double scale, float
                  rows + (size_t)i * half);
     for (int64_t i = 0; i < h; i++) {
         for (int64_t j = 0; j < w; j++, out += dim) {
-            /* The column comes first, although the names in the published code suggest otherwise. */
+            /* The column comes first, although the published names suggest otherwise. */
             for (size_t k = 0; k < half; k++) {
                 out[k] = columns[(size_t)j * half + k];
                 out[half + k] = rows[(size_t)i * half + k];

@@ -26,9 +26,10 @@ int dk_sched_kind_parse(const char *name);     /* -1 if unknown */
 /* The effective options as a JSON object (new reference): what decides the result. */
 json_t *dk_sched_options(const dk_sched *s);
 
-/* Chooses n timesteps (1..num_train_timesteps). Clears the history. */
+/* Chooses n timesteps (1..num_train_timesteps). Clears the history. Comes before all that
+ * follows. */
 int dk_sched_set_steps(dk_sched *s, int n, dk_err *err);
-int dk_sched_steps(const dk_sched *s);              /* entries of the list (may differ from n) */
+int dk_sched_steps(const dk_sched *s); /* entries of the list: n, but for published roundings */
 double dk_sched_timestep(const dk_sched *s, int i); /* what the model is given */
 double dk_sched_init_sigma(const dk_sched *s);      /* initial noise is multiplied by this */
 void dk_sched_reset(dk_sched *s);                   /* forget the history: a new batch */

@@ -72,7 +72,7 @@ expect 3 "replay of a foreign picture" "$dit" --replay "$DK_ROOT/tests/data/emoj
 
 # Interrupt: status 130, nothing left.
 expect 130 "SIGINT ends with 130" timeout -s INT --preserve-status 1 \
-    "$dit" -m "$model" --prompt x --seed 1 --steps 1000 --count 50 -o 'int-%i.png' --sheet int.png
+    "$dit" -m "$model" --prompt x --seed 1 --steps 900 --count 50 -o 'int-%i.png' --sheet int.png
 absent "no picture" int.png
 clean "no temporary files are left"
 finish

@@ -1,5 +1,5 @@
-/* Any bytes as a JSON document: read or refused. What is read is walked with every reader and written;
- * the text must parse again and come out the same. */
+/* Any bytes as a JSON document: read or refused. What is read is walked with every reader and
+ * written; the text must parse again and come out the same. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < (size_t)p.w * (size_t)p.h * 3; i++)
             sink += p.rgb[i];
         for (int i = 0; i < p.n_text; i++)
-            sink += (unsigned)strlen(p.text[i].value) + (dk_png_get_text(&p, p.text[i].key) != NULL);
+            sink +=
+                (unsigned)strlen(p.text[i].value) + (dk_png_get_text(&p, p.text[i].key) != NULL);
     }
     dk_png_free(&p);
     return 0;

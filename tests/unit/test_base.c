@@ -1,12 +1,13 @@
 /* common/base: errors, memory, buffers, files and atomic outputs, signals, hashes, messages. */
+#define _XOPEN_SOURCE 700 /* posix_openpt */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -22,7 +23,10 @@
 static char *dir; /* scratch of this program */
 static dk_err err;
 
-static char *in_dir(const char *name) { return dk_path_join(dir, name); }
+static char *in_dir(const char *name)
+{
+    return dk_path_join(dir, name);
+}
 
 static int set_up(void **state)
 {
@@ -111,15 +115,9 @@ static void errors_are_cut_not_overrun(void **state)
 
 static void exit_statuses(void **state)
 {
-    static const int want[][2] = {{0, 0},
-                                  {DK_EFAIL, 1},
-                                  {DK_ENOMEM, 1},
-                                  {DK_EUSAGE, 2},
-                                  {DK_EFORMAT, 3},
-                                  {DK_EUNSUPPORTED, 4},
-                                  {DK_ECHECK, 5},
-                                  {DK_ENUMERIC, 1},
-                                  {DK_ECANCELLED, 130},
+    static const int want[][2] = {{0, 0},          {DK_EFAIL, 1},    {DK_ENOMEM, 1},
+                                  {DK_EUSAGE, 2},  {DK_EFORMAT, 3},  {DK_EUNSUPPORTED, 4},
+                                  {DK_ECHECK, 5},  {DK_ENUMERIC, 1}, {DK_ECANCELLED, 130},
                                   {DK_EBACKEND, 1}};
     (void)state;
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++)
@@ -302,10 +300,8 @@ static void paths(void **state)
 {
     static const char *const cases[][4] = {
         /* dir, name, joined, last two parts */
-        {"", "f", "f", "f"},
-        {"a", "f", "a/f", "a/f"},
-        {"a/", "f", "a/f", "a/f"},
-        {"/x/vae", "f", "/x/vae/f", "vae/f"},
+        {"", "f", "f", "f"},       {"a", "f", "a/f", "a/f"},
+        {"a/", "f", "a/f", "a/f"}, {"/x/vae", "f", "/x/vae/f", "vae/f"},
         {"/", "f", "/f", "/f"},
     };
     (void)state;
@@ -575,7 +571,10 @@ static void say_all(void)
     dk_debug("d");
 }
 
-static void say_control(void) { dk_warn("name \"\033[2J\r\" here"); }
+static void say_control(void)
+{
+    dk_warn("name \"\033[2J\r\" here");
+}
 
 static void say_progress(void)
 {
@@ -599,6 +598,43 @@ static void messages(void **state)
     dk_log_init("tool", 2);
     assert_int_equal(dk_log_verbosity(), 2);
     assert_says(say_all, "tool: error: e1\ntool: warning: w\ntool: info: i\ntool: debug: d\n");
+}
+
+/* On a terminal: a line after half a second, cleared and drawn again around a warning. */
+static void progress_on_a_terminal(void **state)
+{
+    char text[2048];
+    size_t n = 0;
+    (void)state;
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master < 0 || grantpt(master) || unlockpt(master))
+        skip();
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY), kept = dup(STDERR_FILENO);
+    assert_true(slave >= 0 && kept >= 0);
+    dup2(slave, STDERR_FILENO);
+    dk_log_init("tool", 0);
+    dk_progress *p = dk_progress_begin("denoising", 4);
+    dk_progress_step(p, 1); /* too early to show */
+    nanosleep(&(struct timespec){0, 600000000}, NULL);
+    dk_progress_step(p, 2);
+    dk_progress_step(p, 3); /* too soon after the last */
+    dk_warn("careful");
+    dk_progress_end(p);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    fcntl(master, F_SETFL, O_NONBLOCK);
+    for (ssize_t got;
+         n < sizeof text - 1 && (got = read(master, text + n, sizeof text - 1 - n)) > 0;)
+        n += (size_t)got;
+    text[n] = '\0';
+    close(slave);
+    close(master);
+    assert_memory_equal(text, "\r\033[Kdenoising  50 % 2/4  ", 25);
+    const char *warning =
+        strstr(text, "\r\033[Ktool: warning: careful\r\n\r\033[Kdenoising  75 % 3/4");
+    assert_non_null(warning);
+    assert_non_null(strstr(warning, " s/step  eta "));
+    assert_null(strstr(text, "1/4"));
 }
 
 int main(void)
@@ -628,6 +664,7 @@ int main(void)
         CASE(hashes),
         CASE(threads),
         CASE(messages),
+        CASE(progress_on_a_terminal),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, set_up, tear_down);

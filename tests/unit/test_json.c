@@ -56,9 +56,10 @@ static double number(const char *key)
 static void bare_words(void **state)
 {
     (void)state;
-    assert_int_equal(parse("{\"a\": Infinity, \"b\":-Infinity,\"c\":[NaN,1], \"d\": \"NaN, -Infinity\","
-                           "\"e\\\"Infinity\": 1, \"f\": NaN}"),
-                     0);
+    assert_int_equal(
+        parse("{\"a\": Infinity, \"b\":-Infinity,\"c\":[NaN,1], \"d\": \"NaN, -Infinity\","
+              "\"e\\\"Infinity\": 1, \"f\": NaN}"),
+        0);
     assert_true(isinf(number("a")) && number("a") > 0);
     assert_true(isinf(number("b")) && number("b") < 0);
     assert_true(isnan(number("f")));
@@ -79,7 +80,8 @@ static void words_have_no_doubles(void **state)
     dk_buf b = {0};
     const char *s;
     (void)state;
-    assert_int_equal(parse("{\"a\":\"\\u0001+\",\"b\":Infinity,\"c\":\"\\u0002+\",\"d\":\"\\u007f+\"}"), 0);
+    assert_int_equal(
+        parse("{\"a\":\"\\u0001+\",\"b\":Infinity,\"c\":\"\\u0002+\",\"d\":\"\\u007f+\"}"), 0);
     assert_true(isinf(number("b")));
     assert_int_equal(dk_json_str(dk_json_root(&j), "a", NULL, &s, &err), 0);
     assert_string_equal(s, "\x01+");
@@ -97,9 +99,9 @@ static void words_have_no_doubles(void **state)
 
 static void words_in_wrong_places(void **state)
 {
-    static const char *const bad[] = {"{NaN:1}",     "[-NaN]",  "[+Infinity]", "[Infinityx]", "[1NaN]",
-                                      "[NaN NaN]",   "[nan]",   "[--Infinity]", "[Infinity1]", "NaN,",
-                                      "{\"a\":NaN:1}"};
+    static const char *const bad[] = {"{NaN:1}",     "[-NaN]",    "[+Infinity]",  "[Infinityx]",
+                                      "[1NaN]",      "[NaN NaN]", "[nan]",        "[--Infinity]",
+                                      "[Infinity1]", "NaN,",      "{\"a\":NaN:1}"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(parse(bad[i]), DK_EFORMAT);
@@ -109,10 +111,11 @@ static void large_integers(void **state)
 {
     int64_t v;
     (void)state;
-    assert_int_equal(parse("{\"max\": 1000000000000000019884624838656, \"min\":-9223372036854775808,"
-                           "\"i\":9223372036854775807,\"over\":9223372036854775808,"
-                           "\"f\":0.12345678901234567890123, \"e\":1e300,\"s\":\"12345678901234567890\"}"),
-                     0);
+    assert_int_equal(
+        parse("{\"max\": 1000000000000000019884624838656, \"min\":-9223372036854775808,"
+              "\"i\":9223372036854775807,\"over\":9223372036854775808,"
+              "\"f\":0.12345678901234567890123, \"e\":1e300,\"s\":\"12345678901234567890\"}"),
+        0);
     assert_true(number("max") == 1e30);
     assert_true(number("over") == 0x1p63);
     assert_true(number("e") == 1e300);
@@ -154,9 +157,9 @@ static void readers(void **state)
     assert_null(dk_json_key(dk_json_key(o, "i"), "below a number").v);
     assert_null(dk_json_item(o, 0).v);
 
-#define REFUSED(call, message)                                                                         \
-    dk_err_init(&err);                                                                                 \
-    assert_int_equal(call, DK_EFORMAT);                                                                \
+#define REFUSED(call, message)                                                                     \
+    dk_err_init(&err);                                                                             \
+    assert_int_equal(call, DK_EFORMAT);                                                            \
     assert_string_equal(err.msg, message)
     REFUSED(dk_json_i64(o, "i", 0, 4, 9, &i, &err),
             "doc.json: i: expected an integer in [4, 9], found 3");
@@ -202,10 +205,18 @@ static void dump_numbers(void **state)
         double v;
         const char *text;
     } cases[] = {
-        {0, "0.0"},       {-0.0, "-0.0"},           {1, "1.0"},
-        {0.1, "0.1"},     {1.0 / 3, "0.3333333333333333"}, {0.1 + 0.2, "0.30000000000000004"},
-        {1e15, "1e+15"},  {123456789, "123456789.0"}, {5e-324, "5e-324"},
-        {1e22, "1e+22"},  {-2.5e-8, "-2.5e-08"},    {1.7976931348623157e308, "1.7976931348623157e+308"},
+        {0, "0.0"},
+        {-0.0, "-0.0"},
+        {1, "1.0"},
+        {0.1, "0.1"},
+        {1.0 / 3, "0.3333333333333333"},
+        {0.1 + 0.2, "0.30000000000000004"},
+        {1e15, "1e+15"},
+        {123456789, "123456789.0"},
+        {5e-324, "5e-324"},
+        {1e22, "1e+22"},
+        {-2.5e-8, "-2.5e-08"},
+        {1.7976931348623157e308, "1.7976931348623157e+308"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -223,9 +234,10 @@ static void dump_numbers(void **state)
 static void dump_layout(void **state)
 {
     (void)state;
-    assert_dump("{\"b\":[1,2,{\"x\":null}],\"a\":{},\"e\":[],\"s\":\"q\\\" \\\\ \\n\\t\\r\\u0001 \\/\"}",
-                false,
-                "{\"b\":[1,2,{\"x\":null}],\"a\":{},\"e\":[],\"s\":\"q\\\" \\\\ \\n\\t\\r\\u0001 /\"}");
+    assert_dump(
+        "{\"b\":[1,2,{\"x\":null}],\"a\":{},\"e\":[],\"s\":\"q\\\" \\\\ \\n\\t\\r\\u0001 \\/\"}",
+        false,
+        "{\"b\":[1,2,{\"x\":null}],\"a\":{},\"e\":[],\"s\":\"q\\\" \\\\ \\n\\t\\r\\u0001 /\"}");
     assert_dump("{\"b\":[1,true],\"a\":{\"k\":false}}", true,
                 "{\n  \"b\": [\n    1,\n    true\n  ],\n  \"a\": {\n    \"k\": false\n  }\n}");
     assert_dump("\"\\ud83d\\ude00\"", false, "\"\xF0\x9F\x98\x80\"");
@@ -233,9 +245,21 @@ static void dump_layout(void **state)
 
 static void damaged(void **state)
 {
-    static const char *const bad[] = {"",      " ",          "{",          "{\"a\":1,}", "[1 2]",
-                                      "\"a",   "\"\\u00\"",  "{\"a\":1,\"a\":2}", "[1]x",  "\xEF\xBB\xBF{}",
-                                      "\"\\",  "[\"\x01\"]", "\"\\u0000\"", "01",        "[\xC3]"};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "{",
+                                      "{\"a\":1,}",
+                                      "[1 2]",
+                                      "\"a",
+                                      "\"\\u00\"",
+                                      "{\"a\":1,\"a\":2}",
+                                      "[1]x",
+                                      "\xEF\xBB\xBF{}",
+                                      "\"\\",
+                                      "[\"\x01\"]",
+                                      "\"\\u0000\"",
+                                      "01",
+                                      "[\xC3]"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(parse(bad[i]), DK_EFORMAT);
@@ -258,9 +282,15 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, fresh, clear)
     const struct CMUnitTest tests[] = {
-        CASE(bare_words),        CASE(words_have_no_doubles), CASE(words_in_wrong_places),
-        CASE(large_integers),    CASE(readers),               CASE(paths_in_messages),
-        CASE(dump_numbers),      CASE(dump_layout),           CASE(damaged),
+        CASE(bare_words),
+        CASE(words_have_no_doubles),
+        CASE(words_in_wrong_places),
+        CASE(large_integers),
+        CASE(readers),
+        CASE(paths_in_messages),
+        CASE(dump_numbers),
+        CASE(dump_layout),
+        CASE(damaged),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,12 +161,15 @@ static void foreign_kinds(void **state)
     static const struct {
         const char *name;
         enum pixels kind;
-    } files[] = {{"rgb8", RGB},         {"rgb16", RGB},           {"rgba8", RGB},
-                 {"rgba16", RGB},       {"rgb8-key", RGB},        {"rgb8-adam7", RGB},
-                 {"grey1", CHECKS},     {"grey1-adam7", CHECKS},  {"grey4", GREY4},
-                 {"grey8", GREY8},      {"grey16", GREY8},        {"greya8", GREY8},
-                 {"palette2", PALETTE}, {"palette8-alpha", PALETTE}, {"texts", RGB},
-                 {"extra-rows", RGB},   {"behind-end", RGB},      {"text-no-key", RGB}};
+    } files[] = {{"rgb8", RGB},         {"rgb16", RGB},
+                 {"rgba8", RGB},        {"rgba16", RGB},
+                 {"rgb8-key", RGB},     {"rgb8-adam7", RGB},
+                 {"grey1", CHECKS},     {"grey1-adam7", CHECKS},
+                 {"grey4", GREY4},      {"grey8", GREY8},
+                 {"grey16", GREY8},     {"greya8", GREY8},
+                 {"palette2", PALETTE}, {"palette8-alpha", PALETTE},
+                 {"texts", RGB},        {"extra-rows", RGB},
+                 {"behind-end", RGB},   {"text-no-key", RGB}};
     (void)state;
     for (size_t k = 0; k < sizeof files / sizeof files[0]; k++) {
         char *path = dk_xasprintf(CORPUS "good-%s", files[k].name);
@@ -203,9 +206,9 @@ static void foreign_texts(void **state)
 static void damaged_files(void **state)
 {
     static const char *const names[] = {
-        "empty",      "signature",  "jpeg",       "no-header", "no-data",    "no-palette", "cut-header",
-        "cut-data",   "cut-end",    "flipped",    "crc",       "filter",     "depth",      "colour",
-        "zero-width", "too-wide",   "giant",      "short-rows", "huge-chunk"};
+        "empty",      "signature", "jpeg",    "no-header",  "no-data",   "no-palette", "cut-header",
+        "cut-data",   "cut-end",   "flipped", "crc",        "filter",    "depth",      "colour",
+        "zero-width", "too-wide",  "giant",   "short-rows", "huge-chunk"};
     dk_png p;
     (void)state;
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
@@ -246,8 +249,8 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup(f, fresh)
     const struct CMUnitTest tests[] = {
-        CASE(round_trip),    CASE(texts_round_trip), CASE(equal_pictures_are_equal_bytes),
-        CASE(foreign_kinds), CASE(foreign_texts),    CASE(damaged_files),
+        CASE(round_trip),         CASE(texts_round_trip), CASE(equal_pictures_are_equal_bytes),
+        CASE(foreign_kinds),      CASE(foreign_texts),    CASE(damaged_files),
         CASE(every_cut_and_flip),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

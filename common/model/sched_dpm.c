@@ -64,14 +64,7 @@ int sched_dpm_steps(dk_sched *s, dk_err *err)
         else
             s->t[i] = rint(s->t[i]) - 1;
     }
-    if (sched_make_sigmas(s, err))
-        return err->code;
-    for (int i = 0; s->order > 1 && i + 1 < s->n; i++)
-        if (s->sigmas[i] == s->sigmas[i + 1])
-            return dk_fail(err, DK_EUSAGE,
-                           "--steps: %d are too many for this scheduler: two have timestep %g", n,
-                           s->t[i]);
-    return 0;
+    return sched_make_sigmas(s, err);
 }
 
 typedef struct update {
@@ -123,15 +116,17 @@ static update coefficients(const dk_sched *s, sched_point now, sched_point next,
     return u;
 }
 
-/* The first steps lack history; the last ones go down in order where that keeps them stable. */
+/* The first steps lack history; the last ones go down in order where that keeps them stable. With
+ * very many steps two share a timestep: a step of no length tells nothing about slopes. */
 static int order_of_step(const dk_sched *s, int i)
 {
     bool few = s->lower_order_final && s->n < 15;
 
-    if (s->order == 1 || s->known <= 1 ||
+    if (s->order == 1 || s->known <= 1 || s->sigmas[i - 1] == s->sigmas[i] ||
         (i == s->n - 1 && (s->euler_at_final || few || s->final_zero)))
         return 1;
-    if (s->order == 2 || s->known == 2 || (i == s->n - 2 && few))
+    if (s->order == 2 || s->known == 2 || s->sigmas[i - 2] == s->sigmas[i - 1] ||
+        (i == s->n - 2 && few))
         return 2;
     return 3;
 }
@@ -200,8 +195,8 @@ int sched_dpm_step(dk_sched *s, int i, const float *output, float *x, size_t ima
     if (is_sde(s) && !(noise = sched_noise(rngs, images, n, err)))
         return err->code;
     if (s->sigmas[i + 1] == 0)
-        memcpy(x, m0, len * sizeof(float)); /* lambda' is infinite: x0 itself, without noise */
-    else
+        memcpy(x, m0, len * sizeof(float)); /* h is infinite: x0 itself, without noise */
+    else if (s->sigmas[i + 1] != s->sigmas[i])
         advance(s, i, x, len, noise);
     dk_free_aligned(noise);
     return 0;

@@ -88,32 +88,32 @@ done
 
 # Types of storage, mixed between components.
 copy
-edited convert $text F32
-edited convert $transformer F64
-edited convert $vae BF16
+edited convert "$text" F32
+edited convert "$transformer" F64
+edited convert "$vae" BF16
 good "f32, f64 and bf16" m
-edited convert $transformer BF16
+edited convert "$transformer" BF16
 paint 0 "a bf16 transformer" m
 
 # Old and other names.
 copy
-edited rename $vae to_q. query.
-edited rename $vae to_k. key.
-edited rename $vae to_v. value.
-edited rename $vae to_out.0. proj_attn.
+edited rename "$vae" to_q. query.
+edited rename "$vae" to_k. key.
+edited rename "$vae" to_v. value.
+edited rename "$vae" to_out.0. proj_attn.
 good "old attention names in the VAE" m
 expect 0 "its picture is the plain one's" "$DK_ROOT/build/$DK_VARIANT/tests/png_compare" plain.png x.png
 copy
-edited rename $text shared.weight encoder.embed_tokens.weight
+edited rename "$text" shared.weight encoder.embed_tokens.weight
 good "the tied embedding under its other name" m
 copy
-edited add $text encoder.embed_tokens.weight
+edited add "$text" encoder.embed_tokens.weight
 good "under both" m
 copy
-edited drop $text shared.weight
+edited drop "$text" shared.weight
 bad 3 "under neither" "shared.weight"
 copy
-edited add $transformer one.more
+edited add "$transformer" one.more
 good "an extra tensor" m
 says "warned about" "transformer: 1 tensor is not used: one.more"
 
@@ -136,7 +136,7 @@ bad 3 "shards without their index" "transformer: shards without their index"
 # Headers.
 for spaces in 0 1 3 6 1000; do
     copy
-    for file in $text $transformer $vae; do edited pad $file $spaces; done
+    for file in $text $transformer $vae; do edited pad "$file" "$spaces"; done
     good "a header padded by $spaces" m
 done
 
@@ -160,13 +160,13 @@ bad 3 "a negative id" "tokenizer/added_tokens.json: <photo>"
 
 # NaN and infinity.
 copy
-edited fill $transformer transformer_blocks.3.attn1.to_q.weight nan
+edited fill "$transformer" transformer_blocks.3.attn1.to_q.weight nan
 bad 1 "NaN in a block" "step 1 of 1: transformer block 3"
 copy
-edited fill $text encoder.block.2.layer.0.SelfAttention.q.weight inf
+edited fill "$text" encoder.block.2.layer.0.SelfAttention.q.weight inf
 bad 1 "infinity in the text encoder" "text encoder block 2"
 copy
-edited fill $vae decoder.conv_in.bias nan
+edited fill "$vae" decoder.conv_in.bias nan
 rm -f x.png
 expect 1 "NaN in the VAE" "$dit" -m m --prompt x --seed 1 --steps 1 -o x.png
 says "named" "decoding image 0: vae decoder mid block"
@@ -179,7 +179,7 @@ echo keep >kept.png
 expect 2 "an existing output" "$dit" -m "$model" --prompt x --seed 1 --steps 1 -o kept.png
 if [ "$(cat kept.png)" = keep ]; then pass "is kept"; else fail "is kept"; fi
 copy
-edited fill $vae decoder.conv_out.bias 0
+edited fill "$vae" decoder.conv_out.bias 0
 expect 5 "replay with another VAE" "$dit" --replay plain.png -m m -o x3.png
 absent "paints nothing" x3.png
 expect 3 "replay of a variant that is not there" "$dit" --replay plain.png --variant fp16 -o x3.png

@@ -44,11 +44,12 @@ float *ds_resize_crop(const float *image, int w, int h, int req_w, int req_h, dk
     sh = sh < req_h ? req_h : sh;
     sw = sw < req_w ? req_w : sw;
     int top = (sh - req_h) / 2, left = (sw - req_w) / 2;
-    float *out = dk_alloc(3 * (size_t)req_w * (size_t)req_h * sizeof(float), "resized picture", err);
+    size_t pixels = (size_t)req_w * (size_t)req_h;
+    float *out = dk_alloc(3 * pixels * sizeof(float), "resized picture", err);
 
     for (int c = 0; out && c < 3; c++) {
         const float *in = image + (size_t)c * (size_t)w * (size_t)h;
-        float *o = out + (size_t)c * (size_t)req_w * (size_t)req_h;
+        float *o = out + (size_t)c * pixels;
         for (int y = 0; y < req_h; y++) {
             int y0, y1, x0, x1;
             float fy, fx;
@@ -103,8 +104,9 @@ ds_sheet *ds_sheet_new(const ds_plan *p, dk_err *err)
     w = (int64_t)s->columns * (s->cell_w + GAP) + GAP;
     h = (int64_t)s->rows * (s->cell_h + GAP) + GAP;
     if (w > DS_MAX_SIDE || h > DS_MAX_SIDE) {
-        dk_fail(err, DK_EUSAGE, "--sheet: %d pictures would need %lld x %lld pixels; the limit is %d",
-                p->n_images, (long long)w, (long long)h, DS_MAX_SIDE);
+        dk_fail(err, DK_EUSAGE,
+                "--sheet: %d pictures would need %lld x %lld pixels; the limit is %d", p->n_images,
+                (long long)w, (long long)h, DS_MAX_SIDE);
         ds_sheet_free(s);
         return NULL;
     }

@@ -187,8 +187,12 @@ static int read_normalizer_step(dk_jnode n, const char *type, dk_norm_step *z, d
     return unsupported(n, "normalizer", type, err);
 }
 
-/* Both readers flatten sequences; `depth` bounds their nesting. */
-static int read_normalizer(dk_tokenizer *t, dk_jnode n, int depth, dk_err *err)
+/* Reads one step of the pipeline, whose "type" is `type`. */
+typedef int read_step(dk_tokenizer *t, dk_jnode n, const char *type, dk_err *err);
+
+/* A step, or a Sequence of steps in the list `key`; `depth` bounds their nesting. */
+static int read_steps(dk_tokenizer *t, dk_jnode n, const char *key, read_step *read, int depth,
+                      dk_err *err)
 {
     const char *type;
 
@@ -196,15 +200,19 @@ static int read_normalizer(dk_tokenizer *t, dk_jnode n, int depth, dk_err *err)
         return 0;
     if (type_of(n, &type, err))
         return err->code;
-    if (strcmp(type, "Sequence") == 0) {
-        dk_jnode list = dk_json_key(n, "normalizers");
-        if (!json_is_array(list.v) || depth == DK_MAX_STEPS)
-            return dk_json_expected(list, "a flat list", err);
-        for (size_t i = 0; i < json_array_size(list.v); i++)
-            if (read_normalizer(t, dk_json_item(list, i), depth + 1, err))
-                return err->code;
-        return 0;
-    }
+    if (strcmp(type, "Sequence") != 0)
+        return read(t, n, type, err);
+    dk_jnode list = dk_json_key(n, key);
+    if (!json_is_array(list.v) || depth == DK_MAX_STEPS)
+        return dk_json_expected(list, "a flat list", err);
+    for (size_t i = 0; i < json_array_size(list.v); i++)
+        if (read_steps(t, dk_json_item(list, i), key, read, depth + 1, err))
+            return err->code;
+    return 0;
+}
+
+static int add_normalizer(dk_tokenizer *t, dk_jnode n, const char *type, dk_err *err)
+{
     if (t->n_norm == DK_MAX_STEPS)
         return dk_fail(err, DK_EUNSUPPORTED, "%s: %s: more than %d normalizers", n.doc, n.at,
                        DK_MAX_STEPS);
@@ -243,23 +251,8 @@ static int read_metaspace(dk_jnode n, dk_pre_step *m, dk_err *err)
     return 0;
 }
 
-static int read_pretokenizer(dk_tokenizer *t, dk_jnode n, int depth, dk_err *err)
+static int add_pretokenizer(dk_tokenizer *t, dk_jnode n, const char *type, dk_err *err)
 {
-    const char *type;
-
-    if (is_absent(n))
-        return 0;
-    if (type_of(n, &type, err))
-        return err->code;
-    if (strcmp(type, "Sequence") == 0) {
-        dk_jnode list = dk_json_key(n, "pretokenizers");
-        if (!json_is_array(list.v) || depth == DK_MAX_STEPS)
-            return dk_json_expected(list, "a flat list", err);
-        for (size_t i = 0; i < json_array_size(list.v); i++)
-            if (read_pretokenizer(t, dk_json_item(list, i), depth + 1, err))
-                return err->code;
-        return 0;
-    }
     if (t->n_pre == DK_MAX_STEPS)
         return dk_fail(err, DK_EUNSUPPORTED, "%s: %s: more than %d pre-tokenizers", n.doc, n.at,
                        DK_MAX_STEPS);
@@ -524,8 +517,8 @@ dk_tokenizer *dk_read_tokenizer_json(const char *data, size_t len, const char *n
         rc = dk_json_expected(root, "an object", err);
     if (!rc &&
         (read_model(t, dk_json_key(root, "model"), err) ||
-         read_normalizer(t, dk_json_key(root, "normalizer"), 0, err) ||
-         read_pretokenizer(t, dk_json_key(root, "pre_tokenizer"), 0, err) ||
+         read_steps(t, dk_json_key(root, "normalizer"), "normalizers", add_normalizer, 0, err) ||
+         read_steps(t, dk_json_key(root, "pre_tokenizer"), "pretokenizers", add_pretokenizer, 0, err) ||
          read_added(t, dk_json_key(root, "added_tokens"), err) || dk_tokenizer_finish(t, err) ||
          read_post_processor(t, dk_json_key(root, "post_processor"), err) ||
          find_specials(t, f, err)))

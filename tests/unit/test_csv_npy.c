@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/opt.h"
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -146,6 +147,13 @@ static void csv_damage(void **state)
     dk_csv_free(&c);
 }
 
+static int64_t number_at(const dk_csv *c, size_t row, size_t column)
+{
+    int64_t v = -1;
+    ts_ok(dk_parse_i64(dk_csv_at(c, row, column), 0, INT32_MAX, "cell", &v, &err), &err);
+    return v;
+}
+
 static void csv_many_cells(void **state)
 {
     dk_buf b = {0};
@@ -161,7 +169,7 @@ static void csv_many_cells(void **state)
     assert_int_equal(c.columns, 7);
     for (size_t i = 0; i < c.rows; i++)
         for (size_t k = 0; k < 7; k++)
-            assert_int_equal(atol(dk_csv_at(&c, i, k)), (i + 1) * 7 + k);
+            assert_int_equal(number_at(&c, i, k), (i + 1) * 7 + k);
     dk_csv_free(&c);
     dk_buf_free(&b);
     free(path);

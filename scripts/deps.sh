@@ -5,7 +5,8 @@
 # Environment: DITKIT_NO_INSTALL=1 never installs, only names what is missing.
 set -eu
 
-# file or command that proves the presence of a package, package
+# file or command that proves the presence of a package, package; a third word "optional" marks programs
+# that are only called where they are (drawings, plots): they are installed, but nobody is stopped for them
 needs='
 /usr/include/png.h libpng-dev
 /usr/include/zlib.h zlib1g-dev
@@ -19,10 +20,13 @@ protoc-c protobuf-c-compiler
 cc gcc
 ar binutils
 make make
+neato graphviz optional
+gnuplot gnuplot-nox optional
 '
 
 missing=
-while read -r proof package; do
+required=
+while read -r proof package optional; do
     [ -n "$proof" ] || continue
     case $proof in
         /*) [ -e "$proof" ] && continue
@@ -33,6 +37,7 @@ while read -r proof package; do
         *)  command -v "$proof" >/dev/null 2>&1 && continue ;;
     esac
     missing="$missing $package"
+    [ -n "$optional" ] || required="$required $package"
 done <<LIST
 $needs
 LIST
@@ -46,17 +51,21 @@ if [ "${1:-}" = --check ]; then
 fi
 
 say() { echo "deps: $*" >&2; }
+# Nothing can be installed: only what is required is worth stopping for.
+cannot() {
+    say "$1:$missing"
+    [ -z "$required" ]
+    exit
+}
 if [ "${DITKIT_NO_INSTALL:-0}" = 1 ] || ! command -v apt-get >/dev/null 2>&1; then
-    say "these Debian 12 packages are missing (other systems: their equivalents):$missing"
-    exit 1
+    cannot "these Debian 12 packages are missing (other systems: their equivalents)"
 fi
 if [ "$(id -u)" = 0 ]; then
     as_root=
 elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
     as_root='sudo -n'
 else
-    say "missing packages; as root run: apt-get install$missing"
-    exit 1
+    cannot "missing packages; as root run apt-get install"
 fi
 say "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive

@@ -62,6 +62,24 @@ int dk_parse_size(const char *s, const char *what, uint64_t *out, dk_err *err)
     return 0;
 }
 
+int dk_parse_shard(const char *s, int *index, int *count, dk_err *err)
+{
+    const char *slash = strchr(s, '/');
+    char first[24];
+    int64_t i, n;
+
+    if (!slash || slash == s || (size_t)(slash - s) >= sizeof first)
+        return dk_fail(err, DK_EUSAGE, "--shard: expected I/N such as 2/8, found \"%s\"", s);
+    memcpy(first, s, (size_t)(slash - s));
+    first[slash - s] = '\0';
+    if (dk_parse_i64(slash + 1, 1, 1000000, "--shard: N", &n, err) ||
+        dk_parse_i64(first, 1, n, "--shard: I", &i, err))
+        return err->code;
+    *index = (int)i;
+    *count = (int)n;
+    return 0;
+}
+
 void dk_strlist_free(dk_strlist *l)
 {
     free(l->items);

@@ -78,5 +78,7 @@ void dk_strlist_free(dk_strlist *l);
 int dk_parse_i64(const char *s, int64_t lo, int64_t hi, const char *what, int64_t *out, dk_err *err);
 int dk_parse_f64(const char *s, double lo, double hi, const char *what, double *out, dk_err *err);
 int dk_parse_size(const char *s, const char *what, uint64_t *out, dk_err *err);
+/* "--shard I/N", 1 <= I <= N. */
+int dk_parse_shard(const char *s, int *index, int *count, dk_err *err);
 
 #endif

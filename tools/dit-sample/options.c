@@ -123,24 +123,6 @@ int ds_parse_size(const char *s, int *w, int *h, dk_err *err)
     return 0;
 }
 
-static int parse_shard(ds_options *o, dk_err *err)
-{
-    const char *slash = strchr(o->shard, '/');
-    char first[16];
-    int64_t i, n;
-
-    if (!slash || slash == o->shard || (size_t)(slash - o->shard) >= sizeof first)
-        return dk_fail(err, DK_EUSAGE, "--shard: expected I/N such as 2/8, found \"%s\"", o->shard);
-    memcpy(first, o->shard, (size_t)(slash - o->shard));
-    first[slash - o->shard] = '\0';
-    if (dk_parse_i64(slash + 1, 1, 1000000, "--shard: N", &n, err) ||
-        dk_parse_i64(first, 1, n, "--shard: I", &i, err))
-        return err->code;
-    o->shard_index = (int)i;
-    o->shard_count = (int)n;
-    return 0;
-}
-
 static int check_sources(const ds_options *o, dk_err *err)
 {
     int sources = (o->prompt != NULL) + (o->prompts != NULL) + (o->cls != NULL);
@@ -175,7 +157,7 @@ int ds_options_check(ds_options *o, int n_operands, dk_err *err)
         return dk_fail(err, DK_EUNSUPPORTED, "--device cuda: this build computes on the CPU only");
     if (check_sources(o, err))
         return err->code;
-    if (o->shard && parse_shard(o, err))
+    if (o->shard && dk_parse_shard(o->shard, &o->shard_index, &o->shard_count, err))
         return err->code;
     if (o->shard_count > 1 && (o->sheet || o->latent_in || o->latent_out || o->trace))
         return dk_fail(err, DK_EUSAGE,

@@ -50,6 +50,11 @@ UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(V)/tests/%)
 UNIT_SUP := $(patsubst %.c,$(V)/%.o,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
 FUZZ     := $(sort $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
 
+# The bundled GNNs, from scratch (half a minute). Not part of any other target.
+.PHONY: models-gnn
+models-gnn: all
+	@sh scripts/models_gnn.sh
+
 .PHONY: all deps demo test test-asan fuzz-replay fuzz lint bench install uninstall clean help unit-programs
 
 all: deps $(TOOL_BIN)
@@ -61,6 +66,7 @@ help:
 	@echo 'make test-asan    the same under AddressSanitizer and UBSan'
 	@echo 'make fuzz         every fuzz target with libFuzzer (clang), FUZZ_SECONDS=60 each'
 	@echo 'make lint         layering, shell scripts, static analysis'
+	@echo 'make models-gnn   trains the bundled GNNs anew'
 	@echo 'make bench        timings, stored in docs/bench (needs a quiet machine)'
 	@echo 'make install      PREFIX=/usr/local DESTDIR='
 	@echo 'Variables: CC CFLAGS WERROR=1 BUILD=release|asan VERBOSE=1'

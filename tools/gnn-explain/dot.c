@@ -242,7 +242,7 @@ static void write_head(dk_buf *b, const gx_drawing *p, bool digraph, int64_t sho
                   p->target >= 0 ? " model=subset;" : "");
     dk_buf_puts(b, "  start=1; overlap=false; sep=\"+3\"; splines=line; outputorder=edgesfirst; "
                    "pack=14; maxiter=2000; epsilon=0.0001;\n");
-    dk_buf_puts(b, "  bgcolor=\"#ffffff\"; dpi=144; pad=0.12; labelloc=b; fontname=\"Helvetica\"; "
+    dk_buf_puts(b, "  bgcolor=\"#ffffff\"; pad=0.12; labelloc=b; fontname=\"Helvetica\"; "
                    "fontsize=11;\n");
     write_legend(b, p, other_hex);
     dk_buf_printf(b,
@@ -288,6 +288,7 @@ int gx_dot_render(const dk_buf *dot, int64_t nodes, const char *format, dk_buf *
     if (!dk_have_program(program))
         return dk_fail(err, DK_EFAIL, "graphviz (%s) not found; -o FILE.dot needs no program",
                        program);
-    const char *argv[] = {program, type, NULL};
+    /* Only pixels need a resolution; Graphviz 2.43 writes a viewBox that does not know of it. */
+    const char *argv[] = {program, type, strcmp(format, "png") == 0 ? "-Gdpi=144" : NULL, NULL};
     return dk_run_filter(argv, dot->data, dot->len, MAX_OUTPUT, out, err);
 }

@@ -60,8 +60,9 @@ static void print_model(const char *path, const dk_gnn *m)
 /* The metadata as written: what info adds for people who wonder where a model comes from. */
 static void print_metadata(const dk_st *st)
 {
-    static const char *const keys[] = {"origin", "seed", "train_acc", "val_acc", "test_acc",
-                                       "all_acc", "encoding"};
+    static const char *const keys[] = {"origin", "seed", "train_accuracy", "val_accuracy",
+                                       "test_accuracy", "all_accuracy", "train_acc", "val_acc",
+                                       "test_acc", "encoding"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const char *v = dk_st_meta(st, keys[i]);
         if (v)

@@ -108,7 +108,9 @@ static int given_scores(const block *b, gx_result *r, dk_err *err)
         for (int32_t v = 0; v < r->g->n; v++)
             id[v] = gx_public_id(b->j, r->node_of[v]);
     }
-    dk_scores_on_graph(s, k, r->g, id, r->ex.score, NULL, NULL, NULL, err);
+    uint8_t *present = dk_xmalloc((size_t)r->g->e + 1);
+    dk_scores_on_graph(s, k, r->g, id, r->ex.score, present, NULL, NULL, err);
+    free(present);
     free(id);
     return err->code;
 }

@@ -100,8 +100,10 @@ static int profile(dk_dataset *d, dk_err *err)
         for (int k = 0; k < c.batch; k++)
             pick[k] = &d->graphs[dk_splitmix64((uint64_t)(i + k)) % (uint64_t)d->count];
         at = dk_now();
-        if (dk_batch_make(&b, pick, c.batch, err) || dk_gnn_input_batch(&in, m, &b, err))
+        if (dk_batch_make(&b, pick, c.batch, err) || dk_gnn_input_batch(&in, m, &b, err)) {
+            dk_batch_free(&b);
             goto out;
+        }
         spent[0] += dk_now() - at;
         at = dk_now();
         dk_tape_restore(t, mark);

@@ -44,3 +44,15 @@ near() {
         fail "$1" "$problem"
     fi
 }
+# instances SUMMARY.json: its instances as CSV
+instances() {
+    awk 'BEGIN {print "graph,label,prediction,target,nodes,edges,k_cap_0.7,k_best,fid_plus,fid_minus,sparsity"}
+        /"instances": \[/ {inside = 1}
+        inside && /^ *"[a-z_]*": / {
+            k = $1; v = $2; gsub(/[":]/, "", k); sub(/,$/, "", v); value[k] = v
+            if (k == "sparsity")
+                print value["id"] "," value["label"] "," value["prediction"] "," value["target"] "," value["nodes"] "," \
+                    value["edges"] "," value["cap"] "," value["size"] "," value["fid_plus"] "," value["fid_minus"] "," v
+        }
+        /"averages"/ {exit}' "$1"
+}

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "graph/explain/stability.h"
 
 static const char usage[] =
     "gnn-explain evaluate -m MODEL -d DATA --methods eig,goat,... [--report DIR] [options]\n"
@@ -16,8 +17,8 @@ static const char summary_text[] =
     "Measures explainers: Fid+, Fid-, overall = Fid+ - Fid-, achieved sparsity, unfaithfulness at each\n"
     "cap; AUC against ground truth; discriminability and coverage; seconds.";
 static const char footer[] =
-    "--report DIR (made if missing) receives fidelity.csv, methods.csv, table.md, summary.json,\n"
-    "timings.csv, with gnuplot the curves as SVG, and with --motifs N the N most frequent\n"
+    "--report DIR (made if missing) receives fidelity.csv, methods.csv, coverage.csv, table.md,\n"
+    "summary.json, timings.csv, with gnuplot the curves as SVG, and with --motifs N the N most frequent\n"
     "explanations of each class as SVG (Graphviz).\n"
     "Example:\n"
     "  gnn-explain evaluate -m models/gnn/mutag-gin.safetensors -d MUTAG \\\n"
@@ -35,7 +36,7 @@ typedef struct truth_part {
     double *score;
     uint8_t *truth;
     int64_t n;
-    double top_precision, node_accuracy;
+    double top_precision, node_accuracy, stability, instability;
 } truth_part;
 
 typedef struct ev_run {
@@ -138,6 +139,30 @@ out:
     return err->code;
 }
 
+/* DIG's stability where there is a ground truth, GraphXAI's instability. */
+static int measure_stability(const ev_run *x, gx_job *j, dk_explain_worker *w, const gx_result *r,
+                             truth_part *p, dk_err *err)
+{
+    const dk_stability_options o = dk_stability_defaults();
+    const dk_explain_params *params = &j->o->params;
+    const dk_graph *g = r->g;
+    uint8_t *truth = dk_xcalloc((size_t)g->e + 1, 1);
+    dk_instability_result moved;
+
+    if (gx_node_task(j) && x->motif)
+        dk_gt_edges(&j->data.graphs[0], x->motif, (int32_t)r->item, DK_GT_OWN, r->edge_of, g->e, truth);
+    else if (g->gt)
+        memcpy(truth, g->gt, (size_t)g->e);
+    int rc = dk_stability(x->m->x, w, x->m->state, &r->inst, params, r->ex.score, truth, &o,
+                          &p->stability, err);
+    if (!rc)
+        rc = dk_instability(x->m->x, w, x->m->state, &r->inst, params, r->ex.score, &o, &moved, err);
+    if (!rc)
+        p->instability = moved.mean;
+    free(truth);
+    return rc;
+}
+
 static int measure_cap(ev_run *x, dk_explain_worker *w, gx_result *r, int cap, dk_err *err)
 {
     const ev_options *o = x->res->x;
@@ -173,11 +198,13 @@ static int measure_item(void *ctx, gx_job *j, dk_explain_worker *w, gx_result *r
     ev_run *x = ctx;
     truth_part *p = &x->part[r->k];
 
-    p->top_precision = p->node_accuracy = NAN;
+    p->top_precision = p->node_accuracy = p->stability = p->instability = NAN;
     x->seconds[r->k] = r->seconds;
     for (int c = 0; c < x->res->x->caps_n; c++)
         if (measure_cap(x, w, r, c, err))
             return err->code;
+    if (x->res->x->stability && r->g->e > 0 && measure_stability(x, j, w, r, p, err))
+        return err->code;
     if (!wants_truth(x->res->x))
         return 0;
     if (gx_node_task(j))
@@ -265,6 +292,24 @@ static int fold_truth(const ev_run *x, const gx_job *j, dk_err *err)
     return err->code;
 }
 
+/* Mean over the items where it is defined. */
+static void fold_stability(const ev_run *x, const gx_job *j)
+{
+    double sum[2] = {0};
+    int64_t n[2] = {0};
+
+    for (int64_t k = 0; k < j->n; k++) {
+        const double v[2] = {x->part[k].stability, x->part[k].instability};
+        for (int i = 0; i < 2; i++)
+            if (!isnan(v[i])) {
+                sum[i] += v[i];
+                n[i]++;
+            }
+    }
+    x->out->stability = n[0] ? sum[0] / (double)n[0] : NAN;
+    x->out->instability = n[1] ? sum[1] / (double)n[1] : NAN;
+}
+
 /* Discriminability and coverage at every cap, and the motifs at the first. */
 static int fold_embeddings(const ev_run *x, const gx_job *j, dk_err *err)
 {
@@ -284,6 +329,12 @@ static int fold_embeddings(const ev_run *x, const gx_job *j, dk_err *err)
             int64_t groups = dk_coverage_groups(emb, label, n, d, y, group, sizes, err), members = 0;
             for (int64_t k = 0; k < n; k++)
                 members += label[k] == y;
+            if (c == 0 && groups > 0) {
+                x->out->group[y] = dk_xmalloc((size_t)groups * sizeof *sizes);
+                memcpy(x->out->group[y], sizes, (size_t)groups * sizeof *sizes);
+                x->out->groups[y] = groups;
+                x->out->members[y] = members;
+            }
             if (y == 1 && groups > 0)
                 x->out->coverage[c] = (double)sizes[0] / (double)members;
             for (int64_t g = 0; c == 0 && g < groups && g < o->motifs; g++) {
@@ -312,6 +363,8 @@ static int fold(const ev_run *x, gx_job *j, dk_err *err)
     x->out->seconds = j->n ? seconds / (double)j->n : 0;
     x->out->train_seconds = x->m->train_seconds;
     fold_fidelity(x, j);
+    if (x->res->x->stability)
+        fold_stability(x, j);
     if (fold_truth(x, j, err))
         return err->code;
     return x->embedding ? fold_embeddings(x, j, err) : 0;
@@ -334,7 +387,10 @@ static void open_method(ev_method *out, const ev_options *o, const gx_job *j, co
     size_t classes = (size_t)j->model->c.classes;
 
     out->name = name;
-    out->auc = out->top_precision = out->node_accuracy = NAN;
+    out->auc = out->top_precision = out->node_accuracy = out->stability = out->instability = NAN;
+    out->group = dk_xcalloc(classes, sizeof *out->group);
+    out->groups = dk_xcalloc(2 * classes, sizeof *out->groups);
+    out->members = out->groups + classes;
     out->row = dk_xcalloc((size_t)o->caps_n * (classes + 1), sizeof *out->row);
     out->discriminability = dk_xmalloc((size_t)o->caps_n * sizeof(double));
     out->coverage = dk_xmalloc((size_t)o->caps_n * sizeof(double));
@@ -443,6 +499,8 @@ static int resolve(ev_options *x, char *text[2], dk_err *err)
 
     if (!x->methods == !x->scores)
         return dk_fail(err, DK_EUSAGE, "either --methods LIST or --scores FILE is needed");
+    if (x->stability && x->scores)
+        return dk_fail(err, DK_EUSAGE, "--stability needs --methods: scores of a file cannot be perturbed");
     if (gx_options_resolve(&x->o, err))
         return err->code;
     x->kind = strcmp(x->fidelity, "dig") == 0   ? DK_FID_DIG
@@ -532,6 +590,9 @@ static void rows(dk_opt *t, int *n, ev_options *x)
                     "node task: edges of the neighbourhood (default) or of the whole graph"),
         DK_OPT_INT(0, "motifs", &x->motifs, 0, 100, "N",
                    "the N most frequent explanations of each class, at the first cap"),
+        DK_OPT_FLAG(0, "stability", &x->stability,
+                    "also perturb every graph: stability of the AUC (DIG), instability of the mask "
+                    "(GraphXAI)"),
         DK_OPT_STR(0, "report", &x->report, "DIR", "tables, curves and pictures"),
     };
     memcpy(t + *n, mine, sizeof mine);
@@ -547,6 +608,10 @@ static void close_result(ev_result *r)
         free(r->method[i].row);
         free(r->method[i].discriminability);
         free(r->method[i].coverage);
+        for (int y = 0; y < r->j->model->c.classes; y++)
+            free(r->method[i].group[y]);
+        free(r->method[i].group);
+        free(r->method[i].groups);
         for (int64_t k = 0; k < r->j->model->c.classes * r->x->motifs; k++)
             free(r->method[i].motif[k].kept);
         free(r->method[i].motif);

@@ -11,6 +11,7 @@ typedef struct ev_options {
     gx_options o;
     const char *methods, *caps, *fidelity, *gt, *auc_scope, *report, *scores;
     int64_t motifs;
+    bool stability;
     double cap[EV_MOST_CAPS];
     int caps_n;
     dk_fid_kind kind;
@@ -40,6 +41,9 @@ typedef struct ev_method {
     double top_precision, node_accuracy; /* node task: at the number of true edges; NaN without */
     double *discriminability; /* [caps] classes 0 and 1; NaN otherwise */
     double *coverage;         /* [caps] share of the largest group, class 1 */
+    int64_t **group;          /* [classes] sizes of the groups of equal explanations, first cap */
+    int64_t *groups, *members; /* [classes] */
+    double stability, instability; /* means; NaN where not asked for or undefined */
     ev_motif *motif;          /* [classes * motifs] at the first cap; members 0: none */
     double seconds, train_seconds; /* ranking and selection per instance and cap; learning, all */
     int64_t instances;

@@ -123,7 +123,8 @@ static void fidelity_csv(const ev_result *r, FILE *f)
 static void methods_csv(const ev_result *r, FILE *f)
 {
     static const char *const names[] = {"method", "cap", "auc", "auc_graphs", "top_precision",
-                                        "node_accuracy", "discriminability", "coverage", NULL};
+                                        "node_accuracy", "discriminability", "coverage",
+                                        "stability", "instability", NULL};
     dk_csv_writer w = {.f = f};
 
     header(&w, names);
@@ -138,7 +139,34 @@ static void methods_csv(const ev_result *r, FILE *f)
             put_f64(&w, e->node_accuracy);
             put_f64(&w, e->discriminability[c]);
             put_f64(&w, e->coverage[c]);
+            put_f64(&w, e->stability);
+            put_f64(&w, e->instability);
             dk_csv_end(&w);
+        }
+}
+
+/* Share of a class's graphs that its k most frequent explanations cover (G Sec. 4), first cap. */
+static void coverage_csv(const ev_result *r, FILE *f)
+{
+    enum { MOST = 500 };
+    static const char *const names[] = {"method", "cap", "class", "k", "graphs", "coverage", NULL};
+    dk_csv_writer w = {.f = f};
+
+    header(&w, names);
+    for (int m = 0; m < r->n; m++)
+        for (int y = 0; y < classes_of(r); y++) {
+            const ev_method *e = &r->method[m];
+            int64_t sum = 0;
+            for (int64_t k = 0; k < e->groups[y] && k < MOST; k++) {
+                sum += e->group[y][k];
+                dk_csv_str(&w, e->name);
+                dk_csv_f64(&w, r->x->cap[0]);
+                dk_csv_i64(&w, y);
+                dk_csv_i64(&w, k + 1);
+                dk_csv_i64(&w, sum);
+                dk_csv_f64(&w, (double)sum / (double)e->members[y]);
+                dk_csv_end(&w);
+            }
         }
 }
 
@@ -221,6 +249,10 @@ static json_t *method_json(const ev_result *r, int m, bool timings)
     json_object_set_new(o, "auc_graphs", json_integer(e->auc_graphs));
     json_object_set_new(o, "top_precision", gx_num(e->top_precision));
     json_object_set_new(o, "node_accuracy", gx_num(e->node_accuracy));
+    if (r->x->stability) {
+        json_object_set_new(o, "stability", gx_num(e->stability));
+        json_object_set_new(o, "instability", gx_num(e->instability));
+    }
     for (int c = 0; c < r->x->caps_n; c++)
         json_array_append_new(caps, cap_json(r, m, c));
     json_object_set_new(o, "caps", caps);
@@ -410,6 +442,7 @@ int ev_report(const ev_result *r, dk_err *err)
         return dk_fail(err, DK_EFAIL, "%s: not a directory", dir);
     if (write_csv(r, "fidelity.csv", fidelity_csv, err) ||
         write_csv(r, "methods.csv", methods_csv, err) ||
+        (!gx_node_task(r->j) && write_csv(r, "coverage.csv", coverage_csv, err)) ||
         write_csv(r, "table.md", table_md, err) || write_csv(r, "timings.csv", timings_csv, err) ||
         write_summary(r, err))
         return err->code;

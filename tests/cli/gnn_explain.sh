@@ -6,9 +6,11 @@
 every="eig goat grad gradxinput ig gradcam sa occlusion deeplift gnn-lrp gnnexplainer pgexplainer subgraphx
     rgexplainer random"
 # Little work for the methods that learn or search.
-brief="--epochs 2 --rollouts 3 --samples 5"
+brief="--epochs 1 --rollouts 1 --samples 2"
 gin=$nets/gin_MUTAG.safetensors
 mutag=$sets/MUTAG
+# It carries the node labels it was trained on, so that a graph may have few of them.
+own=$DK_ROOT/models/gnn/mutag-gin.safetensors
 
 # ---- Recorded explanations.
 for name in gcn_MUTAG:MUTAG gin_MUTAG:MUTAG gcn_ba_2motifs:BA_2Motifs gin_ba_2motifs:BA_2Motifs; do
@@ -37,15 +39,18 @@ for word in '"schema": "dk.explanation-summary/1"' '"tool": "gnn-explain"' '"mod
 done
 
 # ---- Every method: threads, JSON of one graph, few edges.
-explain() { # what method options...
+explain() { # what method options... : of $data by $net
     what=$1 method=$2
     shift 2
     # shellcheck disable=SC2086
-    expect "${status:-0}" "$what" "$gx" explain -m "$gin" -d "$mutag" --method "$method" $brief "$@"
+    expect "${status:-0}" "$what" "$gx" explain -m "$net" -d "$data" --method "$method" $brief "$@"
 }
 expect 0 "MUTAG as JSON" "$gx" convert -q -d "$mutag" -o mutag.json
 grep '^ *{"nodes"' mutag.json | sed -n '2s/, "label": -*[0-9]*}.*/}/p' >one.json
-is "a graph of it" "$(head -c 12 one.json | tr -d ' ')" '{"nodes":13'
+is "a graph of it" "$(head -c 14 one.json)" '  {"nodes": 13'
+awk '/^ *{"nodes"/ && ++n > 6 {next} n == 6 && /^ *{"nodes"/ {sub(/,$/, "")} {print}' mutag.json >six.json
+expect 0 "the first graphs" "$gx" info six.json --json
+net=$own data=six.json
 echo '{"schema": "dk.gnn-dataset/1", "name": "few", "task": "graph", "classes": [-1, 1], "graphs": [
     {"nodes": 3, "edges": [], "node_labels": [0, 1, 2], "label": 1},
     {"nodes": 2, "edges": [[0, 1], [1, 0]], "node_labels": [0, 1], "label": 1},
@@ -63,20 +68,20 @@ for method in $every; do
     saved=
     [ ! -e $method.st ] || saved="--explainer $method.st"
     # shellcheck disable=SC2086
-    expect 0 "$method of a graph from a pipe" sh -c "'$gx' explain -q -m '$gin' -d - --method $method $brief $saved -f -o pipe.csv <one.json"
+    expect 0 "$method of a graph from a pipe" sh -c "'$gx' explain -q -m '$own' -d - --method $method $brief $saved -f -o pipe.csv <one.json"
     is "has its rows" "$(rows pipe.csv)" 28
     # shellcheck disable=SC2086
-    expect 0 "$method where edges are few" "$gx" explain -m "$gin" -d few.json --method $method --ids 0-4 $brief $saved -f -o few.csv
+    expect 0 "$method where edges are few" "$gx" explain -m "$own" -d few.json --method $method --ids 0-4 $brief $saved -f -o few.csv
     says "says so" "2 graphs have no edge and so no rows"
     is "rows of graphs with edges only" "$(sed 1d few.csv | cut -d, -f1 | uniq -c | tr -s ' ' | tr '\n' ';')" ' 2 1; 4 2; 5 3;'
     lacks "finite scores" 'nan\|inf' few.csv
     # shellcheck disable=SC2086
-    expect 0 "$method where there is no edge" "$gx" explain -m "$gin" -d few.json --method $method --ids 0 $brief $saved -f -o few.csv --summary few.s
+    expect 0 "$method where there is no edge" "$gx" explain -m "$own" -d few.json --method $method --ids 0 $brief $saved -f -o few.csv --summary few.s
     is "no row" "$(rows few.csv)" 0
     has "no average" '"n": 0' few.s
 done
 explain "eig of graph 1 in its folder" eig -q --ids 1 -f -o folder.csv
-expect 0 "and from a pipe" sh -c "'$gx' explain -q -m '$gin' -d - --method eig -f -o pipe.csv <one.json"
+expect 0 "and from a pipe" sh -c "'$gx' explain -q -m '$own' -d - --method eig -f -o pipe.csv <one.json"
 is "gives the same numbers" "$(cut -d, -f2- pipe.csv)" "$(cut -d, -f2- folder.csv)"
 
 # ---- What was learned.
@@ -89,6 +94,7 @@ for method in pgexplainer rgexplainer; do
     same "the file is left as it is" "new-$method.st" before.st
 done
 
+net=$gin data=$mutag
 # ---- Shards.
 explain "all at once" eig -q -o whole.csv --summary whole.json
 for i in 1 2 3; do
@@ -105,12 +111,12 @@ absent "are not joined" bad.csv
 # ---- Selection.
 graphs() { sed 1d "$1" | cut -d, -f1 | uniq | tr '\n' ' '; }
 explain "explicit ids" eig --ids 24-25,3 -f -o ids.csv --summary ids.json
-says "one predicted wrongly, with its target" "1 of them are predicted wrongly; their target is the prediction"
+says "one predicted wrongly, with its target" "1 of them are predicted wrongly; the class explained is the prediction"
 is "all of them" "$(graphs ids.csv)" "3 24 25 "
 instances ids.json >ids.s
 is "target is the prediction" "$(awk -F, '$1 == 25 {print $2, $3, $4}' ids.s)" "1 0 0"
 explain "their labels" eig --ids 25 --target label -f -o ids.csv --summary ids.json
-says "said as well" "their target is the one given"
+says "said as well" "1 of them are predicted wrongly; the class explained is the label"
 instances ids.json >ids.s
 is "target is the label" "$(awk -F, '$1 == 25 {print $2, $3, $4}' ids.s)" "1 0 1"
 explain "a class by number" eig -q --ids 0 --target 0 -f -o ids.csv --summary ids.json

@@ -50,6 +50,7 @@ typedef struct ev_run {
     int32_t *edges;       /* [n] kept at the first cap */
     uint8_t **kept;       /* [n] which ones, where motifs are wanted; else NULL */
     int32_t *motif;       /* node task: motif of every node of the whole graph, or NULL */
+    int32_t *pairs;       /* undirected edges of every motif */
     dk_select_options sel;
 } ev_run;
 
@@ -86,10 +87,8 @@ static int top_of_node(truth_part *p, const ev_run *x, const gx_result *r, const
     int32_t *order = dk_xmalloc(((size_t)g->e + 1) * sizeof *order);
     uint8_t *kept = dk_xcalloc((size_t)g->e + 1, 1), *touched = dk_xcalloc((size_t)g->n + 1, 1);
     uint8_t *member = dk_xcalloc((size_t)g->n + 1, 1);
-    int32_t pairs = 0;
+    int32_t mine = x->motif[r->item], pairs = mine < 0 ? 0 : x->pairs[mine];
 
-    for (int32_t e = 0; e < g->e; e++)
-        pairs += truth[e] && g->src[e] != g->dst[e] && (g->rev[e] < 0 || e < g->rev[e]);
     if (pairs > 0 && dk_select_order(g, r->ex.score, DK_TIES_PAIR, order, err) == 0) {
         p->top_precision = dk_top_precision(g, order, truth, pairs);
         dk_top_edges(g, order, pairs, kept);
@@ -379,7 +378,17 @@ static int node_motifs(ev_run *x, const gx_job *j, dk_err *err)
     if (!gx_node_task(j) || !g->gt || !wants_truth(x->res->x))
         return 0;
     x->motif = dk_xmalloc(((size_t)g->n + 1) * sizeof *x->motif);
-    return dk_gt_motifs(g, x->motif, err) < 0 ? err->code : 0;
+    int32_t motifs = dk_gt_motifs(g, x->motif, err);
+    if (motifs < 0)
+        return err->code;
+    x->pairs = dk_xcalloc((size_t)motifs + 1, sizeof *x->pairs);
+    for (int32_t e = 0; e < g->e; e++) {
+        bool once = g->src[e] != g->dst[e] && (g->rev[e] < 0 || e < g->rev[e]);
+        bool marked = g->gt[e] || (g->rev[e] >= 0 && g->gt[g->rev[e]]);
+        if (once && marked)
+            x->pairs[x->motif[g->src[e]]]++;
+    }
+    return 0;
 }
 
 static void open_method(ev_method *out, const ev_options *o, const gx_job *j, const char *name)
@@ -442,6 +451,7 @@ out:
     free(x.seconds);
     free(x.edges);
     free(x.motif);
+    free(x.pairs);
     dk_free_aligned(x.embedding);
     return err->code;
 }

@@ -222,8 +222,11 @@ static void print_result(const explain_run *x, const gx_job *j)
     double n = (double)(x->count[all] ? x->count[all] : 1);
 
     if (x->mispredicted)
-        dk_info("%lld of them are predicted wrongly; their target is the %s",
-                (long long)x->mispredicted, strcmp(x->o->target, "pred") == 0 ? "prediction" : "one given");
+        dk_warn("%lld of them are predicted wrongly; the class explained is the %s",
+                (long long)x->mispredicted,
+                strcmp(x->o->target, "pred") == 0 ? "prediction"
+                : strcmp(x->o->target, "label") == 0 ? "label"
+                                                     : "one given");
     if (gx_node_task(j))
         dk_info("%s: %lld nodes, %.1f edges kept on average", x->m->x->name, (long long)j->n,
                 (double)x->kept / n);

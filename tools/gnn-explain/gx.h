@@ -22,6 +22,7 @@ typedef struct gx_options {
     /* what is explained */
     const char *ids, *nodes, *target;
     int64_t cls; /* -1: not given */
+    bool correct; /* of the listed ones only those predicted correctly */
     const char *shard;
     int shard_index, shard_count;
     /* how */

@@ -276,7 +276,7 @@ int gx_job_pick(gx_job *j, dk_err *err)
     }
     /* One graph from a pipe has no label to be right about. */
     bool one = j->data.count == 1 && !gx_node_task(j) && j->data.graphs[0].label < 0;
-    if (o->cls >= 0 || !(listed || one)) {
+    if (o->cls >= 0 || o->correct || !(listed || one)) {
         if (gx_job_predict(j, NULL, err))
             return err->code;
         keep_correct(j);

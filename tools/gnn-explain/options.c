@@ -64,6 +64,8 @@ void gx_rows_pick(dk_opt *t, int *n, gx_options *o)
     ROW(DK_OPT_STR(0, "nodes", &o->nodes, "LIST", "these nodes (node task), by the ids of the data set"));
     ROW(DK_OPT_INT(0, "class", &o->cls, 0, 1000000, "C",
                    "only those of label C (index) that are predicted correctly"));
+    ROW(DK_OPT_FLAG(0, "correct", &o->correct,
+                    "of --ids or --nodes only those that are predicted correctly"));
     ROW(DK_OPT_STR(0, "target", &o->target, "WHAT",
                    "class explained: pred (default), label, or an index"));
 }

@@ -87,12 +87,12 @@ static int states_room(states *s, int32_t more, int64_t wide, dk_err *err)
         cap *= 2;
     size_t n = (size_t)cap, row = (size_t)wide * sizeof *s->in;
     if (cap > INT32_MAX || !grow(&s->node, n, sizeof *s->node) ||
-        !grow(&s->state, n, sizeof *s->state) || !grow(&s->self, n, sizeof *s->self) ||
+        !grow(&s->state, n, sizeof *s->state) || !grow(&s->self, n + 1, sizeof *s->self) ||
         !grow(&s->edge_row, n, sizeof *s->edge_row) ||
         !grow(&s->edge_state, n, sizeof *s->edge_state) ||
         !grow(&s->target, n, sizeof *s->target) || !grow(&s->in, n, row))
         return dk_fail(err, DK_ENOMEM, "no memory for %lld candidates", (long long)cap);
-    for (int64_t i = s->cap_rows; i < cap; i++)
+    for (int64_t i = s->cap_rows; i <= cap; i++)
         s->self[i] = (int32_t)i;
     s->cap_rows = (int32_t)cap;
     return 0;

@@ -34,3 +34,4 @@ build/release/perf/bench_ops >"$out/ops.csv"
         "$PYTHON" scripts/dev/bench_python.py "$repeats" "$(nproc)" 2>/dev/null | tail -n +2
     fi
 } | tee "$out/sample.csv"
+sh scripts/bench_gnn.sh

@@ -51,7 +51,7 @@ tree() {
     done | awk 'NR == 1 || !/^arch/' | tee "$out/gnn_tree.csv"
 }
 
-# 201 nodes of grids in a graph of 10^6 edges, without loading; a warm-up run comes first.
+# 201 nodes of grids in a graph of 10^6 edges, without loading.
 node() {
     rm -rf "$work/grid"
     bin/gnn-explain gen tree-grid --base 180000 -n 24000 --seed 1 -q -o "$work/grid"
@@ -81,9 +81,9 @@ python() {
                 -d "$data/BA_2Motifs" --method $method --ids 0-999
         done
         "$PYTHON" -W ignore scripts/dev/bench_gnn_python.py $arch $ids 1 "$work/$arch" | sed 1d
-        OMP_WAIT_POLICY=passive "$PYTHON" -W ignore scripts/dev/bench_gnn_python.py $arch 0,500 2 | sed 1d
+        timeout 300 env OMP_WAIT_POLICY=passive "$PYTHON" -W ignore scripts/dev/bench_gnn_python.py $arch 0,500 2 | sed 1d
     done >"$work/python.csv"
-    # Lines of five fields: model,method,threads,then ours: wall, cpu, load; theirs: graphs, seconds.
+    # Lines of six fields are ours (model, method, threads, wall, cpu, load), of five theirs.
     awk -F, 'NF == 6 {ours[$1 "," $2] = $4 / 1000; next}
         {row[++n] = $1 "," $2 "," $3 "," $4 "," $5}
         END {
@@ -101,7 +101,8 @@ python() {
 
 # The rows of the published tables for Mutagenicity and NCI1 (TAP).
 parity() {
-    DK_FIDELITY_SETS="Mutagenicity NCI1" sh tests/cli/gnn_fidelity.sh | tee "$out/gnn_parity.tap" |
+    mkdir -p "$work/cli"
+    DK_ROOT=$PWD DK_BIN=$PWD/bin DK_TEST_TMP=$PWD/$work/cli DK_FIDELITY_SETS="Mutagenicity NCI1" sh tests/cli/gnn_fidelity.sh | tee "$out/gnn_parity.tap" |
         awk '/^ok/ {ok++} /^not ok/ {bad++; print} END {print ok + 0 " rows agree, " bad + 0 " differ"}'
 }
 

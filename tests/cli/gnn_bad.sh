@@ -22,10 +22,10 @@ spoilt() {
 # ---- TU text.
 fresh
 rm d/MUTAG_graph_labels.txt
-spoilt 3 "no graph labels" graph_labels.txt
+spoilt 1 "no graph labels" graph_labels.txt
 fresh
 rm d/MUTAG_graph_indicator.txt
-spoilt 3 "no graph indicator" graph_indicator.txt
+spoilt 1 "no graph indicator" graph_indicator.txt
 fresh
 rm d/MUTAG_A.txt
 spoilt 3 "no edges" d
@@ -34,37 +34,37 @@ sed -i '$d' d/MUTAG_node_labels.txt
 spoilt 3 "a node label less" node_labels.txt 3371
 fresh
 sed -i '$d' d/MUTAG_graph_labels.txt
-spoilt 3 "a graph label less" graph_labels.txt 188
+spoilt 3 "a graph label less" graph_indicator.txt "graph id 188: allowed are 1 to 187"
 fresh
 echo '1, 3372' >>d/MUTAG_A.txt
 spoilt 3 "a node beyond the last" MUTAG_A.txt 7443 3372
 fresh
 sed -i '5s/.*/0, 1/' d/MUTAG_A.txt
-spoilt 3 "node 0" MUTAG_A.txt:5
+spoilt 3 "node 0" "MUTAG_A.txt: line 5:"
 fresh
 sed -i '5s/.*/4, -3/' d/MUTAG_A.txt
-spoilt 3 "a negative node" MUTAG_A.txt:5
+spoilt 3 "a negative node" "MUTAG_A.txt: line 5:"
 fresh
 sed -i '5s/.*/4, x/' d/MUTAG_A.txt
-spoilt 3 "no number" MUTAG_A.txt:5
+spoilt 3 "no number" "MUTAG_A.txt: line 5:"
 fresh
 sed -i '5s/.*/4/' d/MUTAG_A.txt
-spoilt 3 "one column" MUTAG_A.txt:5
+spoilt 3 "one column" "MUTAG_A.txt: line 5:"
 fresh
 sed -i '5s/.*/4, 99999999999999999999/' d/MUTAG_A.txt
-spoilt 3 "a number without end" MUTAG_A.txt:5
+spoilt 3 "a number without end" "MUTAG_A.txt: line 5:"
 fresh
 echo '1, 3000' >>d/MUTAG_A.txt
 spoilt 3 "an edge between graphs" MUTAG_A.txt 3000
 fresh
 sed -i '20s/.*/1/' d/MUTAG_graph_indicator.txt
-spoilt 3 "unsorted graph ids" graph_indicator.txt
+spoilt 3 "a node of another graph" MUTAG_A.txt "joins graph 1 and graph 2"
 fresh
 sed -i '1s/.*/0/' d/MUTAG_graph_indicator.txt
 spoilt 3 "graph 0" graph_indicator.txt
 fresh
 sed -i '7s/.*/one/' d/MUTAG_node_labels.txt
-spoilt 3 "a label in words" node_labels.txt:7
+spoilt 3 "a label in words" "node_labels.txt: line 7:"
 fresh
 for part in A graph_indicator graph_labels node_labels; do : >d/MUTAG_$part.txt; done
 spoilt 3 "empty files" d
@@ -98,7 +98,7 @@ json 3 "labels too few" '{"nodes": 2, "edges": [[0, 1]], "node_labels": [0]}' no
 json 3 "nodes without number" '{"nodes": -1, "edges": []}' nodes
 json 3 "nodes without end" '{"nodes": 1e15, "edges": []}' nodes
 json 3 "a feature that is text" '{"nodes": 1, "edges": [], "x": [["a"]]}' x
-json 3 "another width" '{"nodes": 1, "edges": [], "x": [[1, 2]]}' "2 features"
+json 3 "another width" '{"nodes": 1, "edges": [], "x": [[1, 2]]}' "2 attribute"
 mkdir n
 printf 'id,label,x0\n0,0,1\n0,1,1\n' >n/nodes.csv
 printf 'src,dst\n0,1\n' >n/edges.csv
@@ -126,7 +126,7 @@ model 3 "half a model" short.safetensors short.safetensors
 model 3 "an empty model" empty.safetensors empty.safetensors
 model 3 "a model of other features" "$nets/gin_NCI1.safetensors" "expects 37"
 model 3 "a model of nodes" "$nets/gin_ba_shape.safetensors" "classifies nodes"
-model 2 "an architecture that is not there" "$gin" "--arch" --arch transformer
+model 2 "an architecture that is not there" "$gin" "unknown architecture" --arch transformer
 # NaN in a weight: the last four bytes of the file are one.
 head -c -4 "$gin" >nan.safetensors
 printf '\000\000\300\177' >>nan.safetensors

@@ -53,18 +53,4 @@ while IFS=, read -r model data ids search; do
     compare "$model" "$ids $search" .005 fidelity_methods "$data" --methods eig,goat,grad,ig,gradcam,sa \
         --search "$search" --caps 0.5,0.7,0.8 --ids "$ids" --class "$(class_of "$model" "${ids%-*}")"
 done <groups
-
-# ---- Where mirrored edges tie but for rounding, scores without the last digits give the published row.
-case $wanted in *" BA_2Motifs "*)
-    expect 0 "saliencies" "$gx" explain -q -m "$nets/gin_ba_2motifs.safetensors" -d "$sets/BA_2Motifs" \
-        --method sa --ids 0-99 --class 0 -o sa.csv
-    awk -F, 'NR == 1 {print "graph,src,dst,score"; next} {printf "%s,%s,%s,%.10g\n", $1, $2, $3, $4}' sa.csv >even.csv
-    rm -rf report
-    expect 0 "rounded, as scores of a file" env PATH="$PWD/nothing" "$gx" evaluate -q \
-        -m "$nets/gin_ba_2motifs.safetensors" -d "$sets/BA_2Motifs" --scores even.csv --search 0 --even 0 \
-        --ties pair --caps 0.5,0.7,0.8 --report report
-    is "have the published values" "$(awk -F, '$3 == "all" {printf "%.3f %.3f %.3f ", $5, $6, $8}' report/fidelity.csv)" \
-        "0.608 -0.000 0.500 0.079 -0.000 0.700 0.011 0.028 0.820 "
-    ;;
-esac
 finish

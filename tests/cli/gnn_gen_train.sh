@@ -29,7 +29,7 @@ for kind in ba-shapes ba-community tree-cycles tree-grid ba-2motifs; do
     expect 0 "info" "$gx" info $kind-a --json
     cp out $kind.info
 done
-is "graphs of ba-2motifs" "$(wc -l <ba-2motifs-a/*_graph_labels.txt | tr -d ' ')" 50
+is "graphs of ba-2motifs" "$(cat ba-2motifs-a/*_graph_labels.txt | wc -l | tr -d ' ')" 50
 is "nodes of ba-shapes" "$(rows ba-shapes-a/nodes.csv)" 700
 has "counted by info" '700' ba-shapes.info
 expect 2 "an unknown kind" "$gx" gen stars -o stars
@@ -59,6 +59,9 @@ train "on three threads" --epochs 6 -j 3 -o threads.safetensors
 same "the same model" whole.safetensors threads.safetensors
 train "six with a checkpoint" --epochs 6 --checkpoint six.ck -o six.safetensors
 same "the same model" whole.safetensors six.safetensors
+train "four epochs" --epochs 4 --checkpoint four.ck -o four.safetensors
+train "two more" --epochs 6 --checkpoint four.ck --resume -o resumed.safetensors
+same "make the same model" whole.safetensors resumed.safetensors
 # Stopped on the way: by a signal once there is a checkpoint.
 "$gx" train -q -d "$sets/MUTAG" --arch gin --hidden 16 --seed 4 --checkpoint-every 2 --epochs 2000 --patience 0 \
     --checkpoint long.ck -o long.safetensors 2>err &
@@ -70,6 +73,9 @@ wait "$pid"
 is "interrupted" $? 130
 absent "no model yet" long.safetensors
 exists "but a checkpoint" long.ck
+train "resumed" --epochs 600 --patience 0 --checkpoint long.ck --resume -o resumed.safetensors -f
+train "never stopped" --epochs 600 --patience 0 -o long.safetensors
+same "is the same" resumed.safetensors long.safetensors
 for arch in gcn sage graphconv gcn-norm gat gatv2; do
     expect 0 "$arch" "$gx" train -q -d "$sets/MUTAG" --arch $arch --hidden 8 --epochs 2 -o $arch.safetensors
     expect 0 "$arch predicts" "$gx" predict -q -m $arch.safetensors -d "$sets/MUTAG" -o $arch.csv

@@ -4,11 +4,6 @@
 # (group: "ids search"). Prints a TAP line without number, "ok - ..." or "not ok - ...", per row.
 # fid_plus, fid_minus and sparsity must be within T, the AUC (where the table has one) within .005,
 # and n equal.
-# One published number is of scores whose ties hold exactly: in graphs 7, 55 and 64 of BA_2Motifs
-# the pairs 21-22 and 23-24 of the cycle mirror each other, their saliencies (of size 6000) differ in
-# the last bit, and the cut falls into the second of them, where it keeps the direction away from
-# the base graph or towards it. That is worth .0041 per graph, so that row may be off by all three;
-# gnn_fidelity.sh also measures it on rounded scores, without that allowance.
 function off(found, wanted, most) {
     return found == "" || found - wanted > most + 1e-12 || wanted - found > most + 1e-12
 }
@@ -54,10 +49,9 @@ END {
     for (i = 1; i <= rows; i++) {
         k = order[i]
         problem = ""
-        chance = model " " group " " k == "gin_ba_2motifs 0-99 0 sa 0.8" ? .0124 : 0
         if (found_n[k] != n[k]) problem = problem " n " found_n[k] " not " n[k]
         if (off(found_plus[k], plus[k], tolerance)) problem = problem " fid_plus " found_plus[k] " not " plus[k]
-        if (off(found_minus[k], minus[k], tolerance + chance)) problem = problem " fid_minus " found_minus[k] " not " minus[k]
+        if (off(found_minus[k], minus[k], tolerance)) problem = problem " fid_minus " found_minus[k] " not " minus[k]
         if (off(found_sparsity[k], sparsity[k], tolerance))
             problem = problem " sparsity " found_sparsity[k] " not " sparsity[k]
         if (auc[k] != "" && off(found_auc[k], auc[k], .005)) problem = problem " auc " found_auc[k] " not " auc[k]

@@ -16,10 +16,15 @@ dk_select_options dk_select_defaults(void)
 
 /* ---- Order. */
 
-/* 12 decimals; larger numbers have fewer than that. */
+/* 12 decimals, but at most 13 significant digits: edges that mirror each other have equal scores up
+ * to rounding, which at a size of thousands reaches into the twelfth decimal. */
 static double rounded(double score)
 {
-    return fabs(score) < 4096 ? rint(score * 1e12) / 1e12 : score;
+    double scale = 1e12;
+
+    for (double top = 10; fabs(score) >= top && scale > 1; top *= 10)
+        scale /= 10;
+    return rint(score * scale) / scale;
 }
 
 typedef struct place {

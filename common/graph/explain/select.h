@@ -33,8 +33,9 @@ typedef struct dk_selection {
     double *curve;     /* [candidates] overall of each, or NULL without search */
     int32_t *curve_size;
 } dk_selection;
-/* Order: score rounded to 12 decimals, descending; then (ties pair) the smaller position of the
- * pair, then the own position. NaN scores are a bug of the caller. */
+/* Order: score rounded to 12 decimals (at most 13 significant digits), descending; then (ties
+ * pair) the smaller position of the pair, then the own position. NaN scores are a bug of the
+ * caller. */
 int dk_select_order(const dk_graph *g, const double *score, dk_ties ties, int32_t *order,
                     dk_err *err);
 /* K of a graph whose edges all come in pairs. Where self loops lie among the first K, dk_select

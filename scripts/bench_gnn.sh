@@ -106,7 +106,8 @@ parity() {
         awk '/^ok/ {ok++} /^not ok/ {bad++; print} END {print ok + 0 " rows agree, " bad + 0 " differ"}'
 }
 
-for part in ${*:-sets tree node python parity}; do
+[ $# -gt 0 ] || set -- sets tree node python parity
+for part in "$@"; do
     case $part in
     sets | tree | node | parity) $part ;;
     python) [ -z "${PYTHON:-}" ] || python ;;

@@ -48,17 +48,19 @@ static int tree(dk_graph *g, int64_t edges, dk_err *err)
     return err->code;
 }
 
-/* Undirected edges to be timed: all, or evenly spread over the list, which is sorted by node. */
+/* Undirected edges to be timed: all, or one at a random place of every equal part of the list. */
 static int32_t *sample(const dk_graph *g, int32_t *count, dk_err *err)
 {
     int64_t pairs = g->e / 2, wanted = pairs < o.samples ? pairs : o.samples, seen = 0;
     int32_t *pick = dk_alloc((size_t)wanted * sizeof *pick, "sampled edges", err);
 
     *count = 0;
-    for (int32_t e = 0; pick && e < g->e; e++)
-        if (g->rev[e] > e && seen++ == *count * pairs / wanted + (int64_t)(uniform((uint64_t)*count) *
-            (double)(pairs / wanted)) && *count < wanted)
+    for (int32_t e = 0; pick && e < g->e && *count < wanted; e++) {
+        int64_t first = *count * pairs / wanted;
+        double shift = uniform((uint64_t)*count) * (double)(pairs / wanted);
+        if (g->rev[e] > e && seen++ == first + (int64_t)shift)
             pick[(*count)++] = e;
+    }
     return pick;
 }
 

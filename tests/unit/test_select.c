@@ -112,8 +112,11 @@ static void orders(void **state)
     check_order(&g, equal, DK_TIES_PAIR, (int32_t[]){0, 2, 1, 4, 3, 5});
     check_order(&g, equal, DK_TIES_POSITION, (int32_t[]){0, 1, 2, 3, 4, 5});
     check_order(&g, equal, DK_TIES_GROUP, (int32_t[]){0, 2, 1, 4, 3, 5});
-    const double huge[] = {1e300, 4e3, 5e3, -1e300, 4e3 + 1e-10, 1e10};
+    const double huge[] = {1e300, 4e3, 5e3, -1e300, 4e3 + 1e-8, 1e10};
     check_order(&g, huge, DK_TIES_PAIR, (int32_t[]){0, 5, 2, 4, 1, 3});
+    /* saliencies of mirrored edges: equal but for the last bits */
+    const double mirrored[] = {6400.1, 6400.1 + 2e-12, 6400.1 - 2e-12, 6400.1 + 1e-12, 6400.1, 6400.1};
+    check_order(&g, mirrored, DK_TIES_PAIR, (int32_t[]){0, 2, 1, 4, 3, 5});
     dk_graph_free(&g);
 }
 

@@ -75,8 +75,10 @@ dk_gnn *dk_gnn_copy(const dk_gnn *m, dk_dtype real, dk_err *err); /* converted *
  * arch_hint (may be NULL) and task_hint (-1: none) come from the command line. Unknown layer names,
  * missing tensors, wrong shapes, NaN or infinite weights are DK_EFORMAT, named; names of older PyG
  * versions (lin_src, conv1.weight [in,out] of GCNConv, att_l ...) are mapped or refused by name. */
-dk_gnn *dk_gnn_load(const char *path, const char *arch_hint, int task_hint, dk_dtype real, dk_err *err);
-dk_gnn *dk_gnn_load_st(const dk_st *st, const char *arch_hint, int task_hint, dk_dtype real, dk_err *err);
+dk_gnn *dk_gnn_load(const char *path, const char *arch_hint, int task_hint, dk_dtype real,
+                    dk_err *err);
+dk_gnn *dk_gnn_load_st(const dk_st *st, const char *arch_hint, int task_hint, dk_dtype real,
+                       dk_err *err);
 /* Declares tensors and the metadata keys (arch, task, num_layers, hidden, ...) on w; the model must
  * outlive the save. Further metadata (seed, accuracies, provenance) is the caller's. */
 void dk_gnn_save(const dk_gnn *m, dk_st_writer *w);

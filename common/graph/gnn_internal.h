@@ -42,8 +42,6 @@ typedef struct dk_gnn_want {
 } dk_gnn_want;
 #define DK_GNN_MAX_WANTS 320
 
-/* The slots of a layer; *n of them. */
-const dk_gnn_slot *dk_gnn_slots(dk_gnn_arch a, int *n);
 /* Number of trained slots: parameter k of layer l is param[l * dk_gnn_slot_params(a) + k]. */
 int dk_gnn_slot_params(dk_gnn_arch a);
 /* Whether the classifier is one `lin` on stacked layers or readouts (gcn_norm_cat, _maxmean). */

@@ -102,12 +102,6 @@ int dk_gnn_arch_parse(const char *s)
     return -1;
 }
 
-const dk_gnn_slot *dk_gnn_slots(dk_gnn_arch a, int *n)
-{
-    *n = arch_slots[a].n;
-    return arch_slots[a].slot;
-}
-
 int dk_gnn_slot_params(dk_gnn_arch a)
 {
     int n = 0;

@@ -613,8 +613,9 @@ static void learns_motifs(void **state)
 
     motifs(&d, 1000);
     c.model.hidden = 32;
-    c.epochs = 40;
-    c.optim.lr = 5e-3;
+    c.epochs = 15;
+    c.optim.lr = .01;
+    c.optim.schedule = DK_LR_COSINE;
     dk_gnn *m = dk_train(&d, &c, NULL, NULL, &r, &err);
     ts_ok(m ? 0 : err.code, &err);
     print_message("BA-2Motifs gin: test %.3f, all %.3f after %d epochs, %.1f s\n", r.test_acc,

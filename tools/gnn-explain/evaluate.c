@@ -17,8 +17,8 @@ static const char summary_text[] =
     "Measures explainers: Fid+, Fid-, overall = Fid+ - Fid-, achieved sparsity, unfaithfulness at each\n"
     "cap; AUC against ground truth; discriminability and coverage; seconds.";
 static const char footer[] =
-    "--report DIR (made if missing) receives fidelity.csv, methods.csv, coverage.csv, table.md,\n"
-    "summary.json, timings.csv, with gnuplot the curves as SVG, and with --motifs N the N most frequent\n"
+    "--report DIR (made if missing) receives fidelity.csv, methods.csv, coverage.csv,\n"
+    "discriminability.csv, table.md, summary.json, timings.csv, with gnuplot the curves as SVG, and with --motifs N the N most frequent\n"
     "explanations of each class as SVG (Graphviz).\n"
     "Example:\n"
     "  gnn-explain evaluate -m models/gnn/mutag-gin.safetensors -d MUTAG \\\n"
@@ -309,6 +309,30 @@ static void fold_stability(const ev_run *x, const gx_job *j)
     x->out->instability = n[1] ? sum[1] / (double)n[1] : NAN;
 }
 
+/* Base nodes say nothing about motifs: classes 0 and 4 of the published node sets. */
+static bool pair_counts(const gx_job *j, int a, int b)
+{
+    bool skip = gx_node_task(j) && j->model->c.classes > 2;
+    return !skip || (a != 0 && a != 4 && b != 0 && b != 4);
+}
+
+static void fold_pairs(const ev_run *x, const gx_job *j, int c, const double *emb, const int32_t *label)
+{
+    int classes = j->model->c.classes, pairs = 0;
+    double *pair = x->out->pair + (int64_t)c * classes * classes, sum = 0;
+
+    for (int a = 0; a < classes; a++)
+        for (int b = a + 1; b < classes; b++) {
+            double v = dk_discriminability(emb, label, j->n, j->model->c.hidden, a, b);
+            pair[a * classes + b] = v;
+            if (pair_counts(j, a, b) && !isnan(v)) {
+                sum += v;
+                pairs++;
+            }
+        }
+    x->out->discriminability[c] = pairs ? sum / pairs : NAN;
+}
+
 /* Discriminability and coverage at every cap, and the motifs at the first. */
 static int fold_embeddings(const ev_run *x, const gx_job *j, dk_err *err)
 {
@@ -323,7 +347,7 @@ static int fold_embeddings(const ev_run *x, const gx_job *j, dk_err *err)
         const double *emb = x->embedding + (int64_t)c * n * d;
         for (int64_t k = 0; k < n; k++)
             label[k] = x->measure[k * o->caps_n + c].counted ? gx_label_of(j, j->item[k]) : -1;
-        x->out->discriminability[c] = dk_discriminability(emb, label, n, d, 0, 1);
+        fold_pairs(x, j, c, emb, label);
         for (int32_t y = 0; y < classes && !err->code; y++) {
             int64_t groups = dk_coverage_groups(emb, label, n, d, y, group, sizes, err), members = 0;
             for (int64_t k = 0; k < n; k++)
@@ -403,6 +427,7 @@ static void open_method(ev_method *out, const ev_options *o, const gx_job *j, co
     out->row = dk_xcalloc((size_t)o->caps_n * (classes + 1), sizeof *out->row);
     out->discriminability = dk_xmalloc((size_t)o->caps_n * sizeof(double));
     out->coverage = dk_xmalloc((size_t)o->caps_n * sizeof(double));
+    out->pair = dk_xcalloc((size_t)o->caps_n * classes * classes, sizeof(double));
     for (int c = 0; c < o->caps_n; c++)
         out->discriminability[c] = out->coverage[c] = NAN;
     out->motif = dk_xcalloc(classes * (size_t)o->motifs + 1, sizeof *out->motif);
@@ -418,6 +443,8 @@ static int run_method(ev_result *res, gx_job *j, const gx_method *m, dk_err *err
     x.sel.rule = gx_size_rule(&o->o, m->x, j->model, "eig");
     if (gx_node_task(j))
         x.sel.search = false;
+    if (!m->x || !m->x->node_scored) /* --induce node is for those that score nodes */
+        x.sel.induce = DK_INDUCE_EDGE;
     open_method(x.out, o, j, m->name);
     x.measure = dk_xcalloc(n * caps + 1, sizeof *x.measure);
     x.part = dk_xcalloc(n + 1, sizeof *x.part);
@@ -426,7 +453,7 @@ static int run_method(ev_result *res, gx_job *j, const gx_method *m, dk_err *err
     x.kept = dk_xcalloc(n + 1, sizeof *x.kept);
     if (node_motifs(&x, j, err))
         goto out;
-    if (!gx_node_task(j) && j->model->c.classes > 1) {
+    if (j->model->c.classes > 1) {
         size_t bytes;
         if (!dk_mul(n * caps + 1, (size_t)j->model->c.hidden * sizeof(double), &bytes) ||
             !(x.embedding = dk_alloc(bytes, "embeddings", err))) {
@@ -526,6 +553,10 @@ static int resolve(ev_options *x, char *text[2], dk_err *err)
         if (dk_parse_f64(cap[i], 0, 1, "--caps", &x->cap[i], err))
             return err->code;
     for (int i = 0; i < x->methods_n; i++)
+        for (int k = 0; k < i; k++)
+            if (strcmp(x->name[i], x->name[k]) == 0)
+                return dk_fail(err, DK_EUSAGE, "--methods: %s is given twice", x->name[i]);
+    for (int i = 0; i < x->methods_n; i++)
         if (!dk_explainer_find(x->name[i])) {
             gx_method m;
             return gx_method_open(&m, NULL, x->name[i], NULL, err); /* says which there are */
@@ -617,6 +648,7 @@ static void close_result(ev_result *r)
     for (int i = 0; i < r->n; i++) {
         free(r->method[i].row);
         free(r->method[i].discriminability);
+        free(r->method[i].pair);
         free(r->method[i].coverage);
         for (int y = 0; y < r->j->model->c.classes; y++)
             free(r->method[i].group[y]);

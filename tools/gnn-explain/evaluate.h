@@ -39,7 +39,9 @@ typedef struct ev_method {
     double auc;         /* pooled edges against the ground truth; NaN without */
     int64_t auc_graphs;
     double top_precision, node_accuracy; /* node task: at the number of true edges; NaN without */
-    double *discriminability; /* [caps] classes 0 and 1; NaN otherwise */
+    double *pair;             /* [caps][classes][classes] distance of class means, a < b; else NaN */
+    double *discriminability; /* [caps] mean over the pairs that count: two classes, the pair; more,
+                                 those without the base classes 0 and 4 (node task) */
     double *coverage;         /* [caps] share of the largest group, class 1 */
     int64_t **group;          /* [classes] sizes of the groups of equal explanations, first cap */
     int64_t *groups, *members; /* [classes] */

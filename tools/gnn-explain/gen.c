@@ -14,7 +14,7 @@ static const char gen_summary[] =
 static const char gen_footer[] =
     "Example:\n"
     "  gnn-explain gen ba-2motifs -n 1000 --seed 1 -o motifs";
-static const char convert_usage[] = "gnn-explain convert -d DATA -o DIR|FILE.json";
+static const char convert_usage[] = "gnn-explain convert -d DATA -o DIR|FILE.json\n       gnn-explain convert DATA DIR|FILE.json";
 static const char convert_summary[] =
     "Reads a data set in any known form and writes a JSON file (name ends in .json) or a folder: TU\n"
     "text for graphs with a class each, nodes.csv and edges.csv for one graph with a class per node.";
@@ -91,7 +91,7 @@ int gx_convert(int argc, char **argv, dk_err *err)
     gx_options o;
     dk_dataset d = {0};
     dk_opt t[GX_ROWS];
-    int n = 0;
+    int n = 0, first;
 
     gx_options_init(&o);
     gx_rows_data(t, &n, &o, false);
@@ -99,9 +99,16 @@ int gx_convert(int argc, char **argv, dk_err *err)
     t[n++] = (dk_opt)DK_OPT_STR('o', "output", &o.output, "DIR",
                                 "folder (made if missing), FILE.json, or - for JSON on standard output");
     gx_rows_run(t, &n, &o, false);
-    int rc = gx_parse(&o, t, convert_usage, convert_summary, convert_footer, argc, argv, NULL, err);
+    int rc = gx_parse(&o, t, convert_usage, convert_summary, convert_footer, argc, argv, &first, err);
     if (rc)
         return rc < 0 ? rc : 0;
+    if (argc - first == 2 && !o.data && !o.output) {
+        o.data = argv[first];
+        o.output = argv[first + 1];
+    } else if (argc > first) {
+        return dk_fail(err, DK_EUSAGE, "unexpected argument \"%s\"; convert takes -d and -o, or both as "
+                                       "arguments", argv[first]);
+    }
     if (!o.data || !o.output)
         return dk_fail(err, DK_EUSAGE, "-d DATA and -o DIR|FILE.json are needed");
     const dk_dataset_options opt = {.drop_self_loops = strcmp(o.self_loops, "drop") == 0};

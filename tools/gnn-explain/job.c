@@ -121,7 +121,7 @@ static int parse_range(const char *text, size_t len, const char *what, int64_t *
 
 int gx_parse_ids(const char *text, const char *what, int64_t **ids, int64_t *n, dk_err *err)
 {
-    enum { MOST = 100000000 };
+    enum { MOST = 10000000 };
     int64_t *list = NULL, count = 0, cap = 0;
 
     for (const char *s = text;; s++) {

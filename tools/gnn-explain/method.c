@@ -68,6 +68,14 @@ static int64_t *lessons_of(gx_job *j, int64_t *n, dk_err *err)
     return item;
 }
 
+static bool nothing_to_explain(const gx_job *j)
+{
+    for (int64_t k = 0; k < j->n; k++)
+        if (j->data.graphs[gx_node_task(j) ? 0 : j->item[k]].e > 0)
+            return false;
+    return true;
+}
+
 static int train(gx_method *m, gx_job *j, dk_err *err)
 {
     dk_explain_worker w;
@@ -86,6 +94,8 @@ static int train(gx_method *m, gx_job *j, dk_err *err)
         if (open_lesson(&l[i], j, &w, item[i], seen, err))
             goto out;
     }
+    if (n == 0 && nothing_to_explain(j))
+        goto out; /* edgeless graphs have no scores, learned or not */
     if (n == 0) {
         dk_fail(err, DK_EUNSUPPORTED, "%s learns from correctly predicted %s with edges, and %s has none",
                 m->x->name, gx_node_task(j) ? "nodes" : "graphs", j->data.name);
@@ -146,7 +156,7 @@ int gx_method_open(gx_method *m, gx_job *j, const char *name, const char *file, 
         return load(m, j, file, err);
     if (file && dk_out_check(file, false, err))
         return err->code;
-    if (train(m, j, err) || !file)
+    if (train(m, j, err) || !file || !m->state)
         return err->code;
     return save(m, j, file, err);
 }

@@ -170,6 +170,27 @@ static void coverage_csv(const ev_result *r, FILE *f)
         }
 }
 
+/* Distances of the class means of the explanations' embeddings, every pair (G Sec. 4). */
+static void discriminability_csv(const ev_result *r, FILE *f)
+{
+    static const char *const names[] = {"method", "cap", "class_a", "class_b", "distance", NULL};
+    dk_csv_writer w = {.f = f};
+    int n = classes_of(r);
+
+    header(&w, names);
+    for (int m = 0; m < r->n; m++)
+        for (int c = 0; c < r->x->caps_n; c++)
+            for (int a = 0; a < n; a++)
+                for (int b = a + 1; b < n; b++) {
+                    dk_csv_str(&w, r->method[m].name);
+                    dk_csv_f64(&w, r->x->cap[c]);
+                    dk_csv_i64(&w, a);
+                    dk_csv_i64(&w, b);
+                    put_f64(&w, r->method[m].pair[((int64_t)c * n + a) * n + b]);
+                    dk_csv_end(&w);
+                }
+}
+
 static void timings_csv(const ev_result *r, FILE *f)
 {
     static const char *const names[] = {"method", "instances", "seconds_per_instance",
@@ -198,6 +219,8 @@ static json_t *row_json(const ev_row *row)
     json_object_set_new(o, "fid_plus_accuracy", gx_num(row->fid_plus_acc));
     json_object_set_new(o, "fid_minus_accuracy", gx_num(row->fid_minus_acc));
     json_object_set_new(o, "unfaithfulness", gx_num(row->unfaithfulness));
+    json_object_set_new(o, "characterization",
+                        gx_num(dk_characterization(row->fid_plus, row->fid_minus)));
     return o;
 }
 
@@ -297,29 +320,52 @@ static double overall_of(const ev_row *w) { return w->overall; }
 static double plus_of(const ev_row *w) { return w->fid_plus; }
 static double minus_of(const ev_row *w) { return w->fid_minus; }
 
-/* gnuplot's program: one line per method over the achieved sparsity. */
-static void plot_text(const ev_result *r, const curve *c, dk_buf *b)
+/* A string for gnuplot: in single quotes only a quote is special, doubled; a line must not end. */
+static void put_quoted(dk_buf *b, const char *s)
 {
+    dk_buf_putc(b, '\'');
+    for (; *s; s++) {
+        if (*s == '\'')
+            dk_buf_putc(b, '\'');
+        dk_buf_putc(b, (unsigned char)*s < 32 ? ' ' : *s);
+    }
+    dk_buf_putc(b, '\'');
+}
+
+/* gnuplot's program: one line per method over the achieved sparsity. Returns the number of methods
+ * that have points. */
+static int plot_text(const ev_result *r, const curve *c, dk_buf *b)
+{
+    dk_buf plot = {0};
+    int lines = 0;
+
     dk_buf_printf(b,
                   "set terminal svg size 640,440 font 'DejaVu Sans,12' background rgb 'white'\n"
                   "set encoding utf8\nset key outside right top\nset grid lc rgb '#dddddd'\n"
                   "set xlabel 'achieved sparsity'\nset ylabel '%s'\n"
-                  "set title '%s' noenhanced\nset border 3\nset tics nomirror\n",
-                  c->label, r->j->data.name);
+                  "set border 3\nset tics nomirror\nset title ",
+                  c->label);
+    put_quoted(b, r->j->data.name);
+    dk_buf_puts(b, " noenhanced\n");
     for (int m = 0; m < r->n; m++) {
+        int points = 0;
         dk_buf_printf(b, "$m%d << EOD\n", m);
         for (int k = 0; k < r->x->caps_n; k++) {
             const ev_row *w = row_of(r, m, k, classes_of(r));
-            if (w->n && isfinite(c->value(w)))
+            if (w->n && isfinite(c->value(w))) {
                 dk_buf_printf(b, "%.9g %.9g\n", w->sparsity, c->value(w));
+                points++;
+            }
         }
         dk_buf_puts(b, "EOD\n");
+        if (points == 0)
+            continue;
+        dk_buf_printf(&plot, "%s$m%d using 1:2 with linespoints lw 2 pt %d lt %d title '%s' noenhanced",
+                      lines++ ? ", " : "plot ", m, 4 + m % 11, m + 1, r->method[m].name);
     }
-    dk_buf_puts(b, "plot ");
-    for (int m = 0; m < r->n; m++)
-        dk_buf_printf(b, "%s$m%d using 1:2 with linespoints lw 2 pt %d lt %d title '%s' noenhanced",
-                      m ? ", " : "", m, 4 + m % 11, m + 1, r->method[m].name);
-    dk_buf_putc(b, '\n');
+    dk_buf_printf(b, "%s\n", dk_buf_str(&plot));
+    dk_buf_free(&plot);
+    return lines;
 }
 
 static int write_text(const char *dir, const char *name, const void *data, size_t len, bool force,
@@ -349,8 +395,9 @@ static int write_curves(const ev_result *r, dk_err *err)
     }
     for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
         dk_buf text = {0}, svg = {0};
-        plot_text(r, &curves[i], &text);
-        if (dk_run_filter(argv, text.data, text.len, (size_t)64 << 20, &svg, err) == 0)
+        if (plot_text(r, &curves[i], &text) == 0)
+            dk_warn("no %s: nothing to plot", curves[i].file);
+        else if (dk_run_filter(argv, text.data, text.len, (size_t)64 << 20, &svg, err) == 0)
             write_text(r->x->report, curves[i].file, svg.data, svg.len, r->x->o.force, err);
         dk_buf_free(&text);
         dk_buf_free(&svg);
@@ -442,7 +489,8 @@ int ev_report(const ev_result *r, dk_err *err)
         return dk_fail(err, DK_EFAIL, "%s: not a directory", dir);
     if (write_csv(r, "fidelity.csv", fidelity_csv, err) ||
         write_csv(r, "methods.csv", methods_csv, err) ||
-        (!gx_node_task(r->j) && write_csv(r, "coverage.csv", coverage_csv, err)) ||
+        write_csv(r, "coverage.csv", coverage_csv, err) ||
+        write_csv(r, "discriminability.csv", discriminability_csv, err) ||
         write_csv(r, "table.md", table_md, err) || write_csv(r, "timings.csv", timings_csv, err) ||
         write_summary(r, err))
         return err->code;

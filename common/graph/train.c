@@ -471,6 +471,8 @@ static int make_model(run *r, dk_err *err)
     if (dk_dataset_encoding(r->d, &e, err) || dk_dataset_encode(r->d, &e, err))
         goto out;
     t->c.model.task = r->d->task;
+    if (r->d->task == DK_TASK_NODE)
+        t->c.model.readout = DK_READ_NONE;
     t->c.model.classes = r->d->classes;
     t->c.model.features = dk_encoding_features(&e);
     t->m = dk_gnn_new(&t->c.model, DK_F32, t->c.seed, err);

@@ -65,7 +65,7 @@ static dk_train_config small(dk_gnn_arch arch)
 typedef struct watch {
     int epochs, best;
     double acc, loss, first_train, last_train;
-    int interrupt; /* epoch at whose end SIGINT arrives; 0: never */
+    int interrupt; /* epoch at whose end SIGTERM arrives; 0: never */
 } watch;
 
 static void note(void *ctx, int epoch, double train_loss, double val_loss, double val_acc)
@@ -82,7 +82,7 @@ static void note(void *ctx, int epoch, double train_loss, double val_loss, doubl
         w->first_train = train_loss;
     w->last_train = train_loss;
     if (epoch == w->interrupt) {
-        kill(getpid(), SIGINT);
+        kill(getpid(), SIGTERM);
         while (!dk_cancelled())
             nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }

@@ -219,29 +219,18 @@ static void drop_self_loops(tu *t)
     t->m = kept;
 }
 
-static int permute_i32(int32_t **a, int32_t m, const int32_t *to, dk_err *err)
+/* The array of m elements of `size` bytes at *a, element e moved to place to[e]. */
+static int permute(void *a, size_t size, int32_t m, const int32_t *to, dk_err *err)
 {
-    int32_t *b = dk_graph_array((size_t)m, sizeof *b, "edges of a set", err);
+    void *old, *moved = dk_graph_array((size_t)m, size, "edges of a set", err);
 
-    if (!b)
+    if (!moved)
         return err->code;
+    memcpy(&old, a, sizeof old);
     for (int32_t e = 0; e < m; e++)
-        b[to[e]] = (*a)[e];
-    free(*a);
-    *a = b;
-    return 0;
-}
-
-static int permute_u8(uint8_t **a, int32_t m, const int32_t *to, dk_err *err)
-{
-    uint8_t *b = dk_graph_array((size_t)m, sizeof *b, "edges of a set", err);
-
-    if (!b)
-        return err->code;
-    for (int32_t e = 0; e < m; e++)
-        b[to[e]] = (*a)[e];
-    free(*a);
-    *a = b;
+        memcpy((char *)moved + (size_t)to[e] * size, (char *)old + (size_t)e * size, size);
+    free(old);
+    memcpy(a, &moved, sizeof moved);
     return 0;
 }
 
@@ -267,11 +256,11 @@ static int group_edges(tu *t)
         for (int32_t i = t->graphs; i > 0; i--)
             t->edge_ptr[i] = t->edge_ptr[i - 1];
         t->edge_ptr[0] = 0;
-        rc = permute_i32(&t->src, t->m, to, t->err);
+        rc = permute(&t->src, sizeof *t->src, t->m, to, t->err);
         if (!rc)
-            rc = permute_i32(&t->dst, t->m, to, t->err);
+            rc = permute(&t->dst, sizeof *t->dst, t->m, to, t->err);
         if (!rc && t->gt)
-            rc = permute_u8(&t->gt, t->m, to, t->err);
+            rc = permute(&t->gt, sizeof *t->gt, t->m, to, t->err);
         free(to);
     }
     free(t->graph);

@@ -191,4 +191,15 @@ else
     rm -rf many many.csv
 fi
 clean "nothing is left"
+
+# ---- Nodes one by one or in one pass over the edges: a shard of few nodes gives the same bytes.
+shape="-m $DK_ROOT/tests/data/thirdparty/gnn/gin_ba_shape.safetensors -d $DK_ROOT/tests/data/thirdparty/ba_shape"
+# shellcheck disable=SC2086  # a list of words on purpose
+{
+    expect 0 "forty nodes" "$DK_BIN/gnn-explain" explain -q $shape --nodes 400-439 -o forty.csv
+    expect 0 "the first of forty shards" "$DK_BIN/gnn-explain" explain -q $shape --nodes 400-439 --shard 1/40 -o first.csv
+    expect 0 "the other nodes" "$DK_BIN/gnn-explain" explain -q $shape --nodes 401-439 -o others.csv
+}
+expect 0 "merged" "$DK_BIN/gnn-explain" merge -o again.csv others.csv first.csv
+same "nodes by shards" forty.csv again.csv
 finish

@@ -228,6 +228,40 @@ double *ex_scores(ex_case *c, const char *method, const dk_explain_params *p)
     return out.score;
 }
 
+static void reference(const char *model, const char *data, ex_check *check)
+{
+    char *path = dk_xasprintf(DATA "gnn/reference/explain_%s.csv", model);
+    dk_gnn *m = ex_model(model);
+    dk_dataset d;
+    dk_csv csv;
+    dk_err err;
+    size_t row = 0;
+
+    dk_err_init(&err);
+    ts_ok(dk_csv_load(&csv, path, &err), &err);
+    ex_data(&d, data, m);
+    while (row < csv.rows) {
+        long id = strtol(dk_csv_at(&csv, row, 0), NULL, 10);
+        ex_case c;
+        ex_open(&c, m, &d.graphs[id], -1, d.graphs[id].label);
+        check(&c, &csv, row);
+        row += (size_t)d.graphs[id].e;
+        ex_close(&c);
+    }
+    dk_dataset_free(&d);
+    dk_csv_free(&csv);
+    dk_gnn_free(m);
+    free(path);
+}
+
+void ex_references(ex_check *check)
+{
+    reference("gcn_MUTAG", "MUTAG", check);
+    reference("gin_MUTAG", "MUTAG", check);
+    reference("gcn_ba_2motifs", "BA_2Motifs", check);
+    reference("gin_ba_2motifs", "BA_2Motifs", check);
+}
+
 /* ---- Comparing. */
 void ex_near_at(double a, double b, double tol, const char *what, const char *file, int line)
 {

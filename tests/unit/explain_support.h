@@ -6,6 +6,7 @@
 #include "support.h"
 
 #include "graph/explain/explain.h"
+#include "io/csv.h"
 
 /* tests/data/thirdparty/gnn/NAME.safetensors in f64. */
 dk_gnn *ex_model(const char *name);
@@ -33,6 +34,11 @@ void ex_close(ex_case *c);
 /* Runs an explainer; malloc-ed scores [e]. */
 double *ex_scores(ex_case *c, const char *method, const dk_explain_params *p);
 double *ex_zeros(int64_t n);
+
+/* The recorded scores of four published models (explain_MODEL.csv: graph, src, dst, eig score, eig
+ * rank, goat score of class 0, of class 1): `check` gets each graph's instance and its first row. */
+typedef void ex_check(ex_case *c, const dk_csv *csv, size_t row);
+void ex_references(ex_check *check);
 
 /* |a - b| <= tol * (1 + |b|), element by element. */
 void ex_close_to(const char *what, const double *a, const double *b, int64_t n, double tol);

@@ -29,6 +29,29 @@ void ts_failed_at(dk_err *err, int code, const char *text, const char *file, int
 const char *ts_tmp(void);
 /* A new directory below it, "NAME.<process>.<count>"; malloc-ed path. */
 char *ts_dir(const char *name);
+/* What a program with files needs, once, at its top: `err`, `dir` (a directory called NAME), and
+ * the functions for cmocka: set_up and tear_down of the group, fresh before each test. */
+#define TS_SCRATCH(NAME)                                                                           \
+    static dk_err err;                                                                             \
+    static char *dir;                                                                              \
+    static int set_up(void **state)                                                                \
+    {                                                                                              \
+        (void)state;                                                                               \
+        dir = ts_dir(NAME);                                                                        \
+        return 0;                                                                                  \
+    }                                                                                              \
+    static int tear_down(void **state)                                                             \
+    {                                                                                              \
+        (void)state;                                                                               \
+        free(dir);                                                                                 \
+        return 0;                                                                                  \
+    }                                                                                              \
+    static int fresh(void **state)                                                                 \
+    {                                                                                              \
+        (void)state;                                                                               \
+        dk_err_init(&err);                                                                         \
+        return 0;                                                                                  \
+    }
 void ts_write_text(const char *dir, const char *name, const char *text);
 
 /* Values that depend on a tensor's name and an element's index alone: r in [-1, 1) from

@@ -20,33 +20,11 @@
 #include "base/sig.h"
 #include "unit/support.h"
 
-static char *dir; /* scratch of this program */
-static dk_err err;
+TS_SCRATCH("base")
 
 static char *in_dir(const char *name)
 {
     return dk_path_join(dir, name);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    dir = ts_dir("base");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(dir);
-    return 0;
-}
-
-static int fresh(void **state)
-{
-    (void)state;
-    dk_err_init(&err);
-    return 0;
 }
 
 static void put(const char *path, const char *text)

@@ -12,29 +12,7 @@
 #include "io/npy.h"
 #include "unit/support.h"
 
-static dk_err err;
-static char *dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    dir = ts_dir("csv_npy");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(dir);
-    return 0;
-}
-
-static int fresh(void **state)
-{
-    (void)state;
-    dk_err_init(&err);
-    return 0;
-}
+TS_SCRATCH("csv_npy")
 
 /* ---- CSV. */
 

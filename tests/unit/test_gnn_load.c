@@ -8,29 +8,7 @@
 #include "base/mem.h"
 #include "unit/gnn_aid.h"
 
-static dk_err err;
-static char *dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    dir = ts_dir("gnn_load");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(dir);
-    return 0;
-}
-
-static int fresh(void **state)
-{
-    (void)state;
-    dk_err_init(&err);
-    return 0;
-}
+TS_SCRATCH("gnn_load")
 
 /* ---- Files in the making: tensors with the values of their names, and metadata. */
 

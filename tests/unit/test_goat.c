@@ -622,53 +622,29 @@ static void complete_everywhere(void **state)
 }
 
 /* ---- Published scores. */
-static void reference(const char *model, const char *data)
+static void published(ex_case *c, const dk_csv *csv, size_t row)
 {
-    char *path = dk_xasprintf("tests/data/thirdparty/gnn/reference/explain_%s.csv", model);
-    dk_gnn *m = ex_model(model);
-    dk_explain_worker w;
-    dk_dataset d;
-    dk_csv csv;
+    const dk_graph *g = c->i.g;
+    const dk_explain_params p = dk_explain_params_default();
+    dk_explanation out = {.score = ex_zeros(g->e), .score_c = ex_zeros(2 * (int64_t)g->e)};
     dk_err err;
-    size_t row = 0;
 
     dk_err_init(&err);
-    ts_ok(dk_csv_load(&csv, path, &err), &err);
-    ex_data(&d, data, m);
-    ts_ok(dk_explain_worker_init(&w, m, &err), &err);
-    while (row < csv.rows) {
-        long id = strtol(dk_csv_at(&csv, row, 0), NULL, 10);
-        const dk_graph *g = &d.graphs[id];
-        dk_explain_params p = dk_explain_params_default();
-        dk_explanation out = {.score = ex_zeros(g->e), .score_c = ex_zeros(2 * (int64_t)g->e)};
-        dk_instance i;
-        ts_ok(dk_instance_init(&i, &w, g, -1, id, g->label, &err), &err);
-        ts_ok(dk_explain(dk_explainer_find("goat"), &w, NULL, &i, &p, &out, &err), &err);
-        for (int32_t e = 0; e < g->e; e++, row++) {
-            assert_int_equal(strtol(dk_csv_at(&csv, row, 1), NULL, 10), g->src[e]);
-            assert_int_equal(strtol(dk_csv_at(&csv, row, 2), NULL, 10), g->dst[e]);
-            for (size_t c = 0; c < 2; c++)
-                ex_near(out.score_c[2 * (size_t)e + c], strtod(dk_csv_at(&csv, row, 5 + c), NULL),
-                        1e-6);
-        }
-        free(out.score);
-        free(out.score_c);
-        dk_instance_free(&i);
+    ts_ok(dk_explain(&dk_explainer_goat, &c->w, NULL, &c->i, &p, &out, &err), &err);
+    for (size_t e = 0; e < (size_t)g->e; e++) {
+        assert_int_equal(strtol(dk_csv_at(csv, row + e, 1), NULL, 10), g->src[e]);
+        assert_int_equal(strtol(dk_csv_at(csv, row + e, 2), NULL, 10), g->dst[e]);
+        for (size_t k = 0; k < 2; k++)
+            ex_near(out.score_c[2 * e + k], strtod(dk_csv_at(csv, row + e, 5 + k), NULL), 1e-6);
     }
-    dk_explain_worker_fini(&w);
-    dk_dataset_free(&d);
-    dk_csv_free(&csv);
-    dk_gnn_free(m);
-    free(path);
+    free(out.score);
+    free(out.score_c);
 }
 
 static void reference_scores(void **state)
 {
     (void)state;
-    reference("gcn_MUTAG", "MUTAG");
-    reference("gin_MUTAG", "MUTAG");
-    reference("gcn_ba_2motifs", "BA_2Motifs");
-    reference("gin_ba_2motifs", "BA_2Motifs");
+    ex_references(published);
 }
 
 /* ---- Rules that follow. */

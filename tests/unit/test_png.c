@@ -9,29 +9,7 @@
 
 #define CORPUS "tests/fuzz/corpus/png/"
 
-static dk_err err;
-static char *dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    dir = ts_dir("png");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(dir);
-    return 0;
-}
-
-static int fresh(void **state)
-{
-    (void)state;
-    dk_err_init(&err);
-    return 0;
-}
+TS_SCRATCH("png")
 
 static void round_trip(void **state)
 {

@@ -16,29 +16,7 @@
 #include "graph/train.h"
 #include "unit/support.h"
 
-static dk_err err;
-static char *dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    dir = ts_dir("train");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(dir);
-    return 0;
-}
-
-static int fresh(void **state)
-{
-    (void)state;
-    dk_err_init(&err);
-    return 0;
-}
+TS_SCRATCH("train")
 
 /* ---- Small runs. */
 

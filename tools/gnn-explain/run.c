@@ -1,4 +1,5 @@
 /* Explaining all items of a job: blocks of items in parallel, results in order. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,8 +204,6 @@ static bool one_pass_pays(const block *b)
 {
     int64_t edges = 0;
 
-    if (b->m->x != &dk_explainer_eig || !gx_node_task(b->j) || b->n < 2)
-        return false;
     for (int i = 0; i < b->n; i++)
         edges += b->r[i].g->e;
     return edges > b->j->data.graphs[0].e / 2;
@@ -216,6 +215,7 @@ static int eig_pass(block *b, dk_err *err)
     int32_t *edges = dk_xmalloc((size_t)b->n * sizeof *edges);
     int32_t **edge_of = dk_xmalloc((size_t)b->n * sizeof *edge_of);
     double **score = dk_xmalloc((size_t)b->n * sizeof *score);
+    double **score_c = dk_xmalloc((size_t)b->n * sizeof *score_c);
     double start = dk_now();
 
     for (int i = 0; i < b->n; i++) {
@@ -223,21 +223,28 @@ static int eig_pass(block *b, dk_err *err)
         edges[i] = b->r[i].g->e;
         edge_of[i] = b->r[i].edge_of;
         score[i] = b->r[i].ex.score;
+        score_c[i] = b->r[i].ex.score_c;
     }
     int rc = dk_eig_nodes(b->j->model, &b->j->data.graphs[0], node, b->n, edge_of, edges,
-                          b->j->o->params.epsilon, score, err);
-    for (int i = 0; i < b->n; i++)
+                          b->j->o->params.epsilon, score, score_c, err);
+    for (int i = 0; i < b->n && !rc; i++) {
         b->r[i].seconds = (dk_now() - start) / b->n;
+        for (int32_t e = 0; e < edges[i] && !rc; e++)
+            if (!isfinite(score[i][e]))
+                rc = dk_fail(err, DK_ENUMERIC, "node %lld: eig: the score of edge %d is %g",
+                             (long long)gx_public_id(b->j, b->r[i].item), e, score[i][e]);
+    }
     free(node);
     free(edges);
     free(edge_of);
     free(score);
+    free(score_c);
     return rc;
 }
 
 static int run_block(block *b, dk_err *err)
 {
-    /* The pass knows neither degrees that change nor single classes. */
+    /* The pass knows neither degrees that change nor probabilities. */
     bool try_pass = b->m->x == &dk_explainer_eig && gx_node_task(b->j) &&
                     b->j->o->params.mask_mode == DK_MASK_MESSAGE && !(b->want & GX_WANT_PROB);
 

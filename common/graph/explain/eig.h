@@ -30,10 +30,11 @@ int dk_eig_masked_plain(dk_eig *e, const int32_t *set, int32_t n, double *logits
 /* Node task over a whole graph: s[i, e] = || out_i - out_i(masked e) ||_2 for the nodes wanted
  * (E Sec. 5; softmax outputs for arch gcn, raw logits for the others). One pass over the edges
  * serves all nodes. score[k] -> [edges of sub k], over the edges that the caller's subgraphs list
- * (edge_of[k][j] = edge of g). In parallel. */
+ * (edge_of[k][j] = edge of g); score_c[k] -> [edges, C] the signed change of every output, or
+ * score_c NULL. In parallel; the same numbers as one by one. */
 int dk_eig_nodes(const dk_gnn *m, const dk_graph *g, const int32_t *node, int32_t n_nodes,
                  int32_t *const *edge_of, const int32_t *n_edges, double epsilon, double **score,
-                 dk_err *err);
+                 double **score_c, dk_err *err);
 /* Scores of sets of edges (functional groups): s = (l_y(1) - l_y(set at base)) / sum of the weight
  * changes of its undirected edges. */
 int dk_eig_groups(dk_explain_worker *w, const dk_instance *inst, double epsilon, const int32_t *set,

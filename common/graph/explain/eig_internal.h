@@ -55,6 +55,10 @@ int dk_eig_masked_row(dk_eig *e, const int32_t *set, int32_t n, bool directed, i
                       double *logits, bool *changed, dk_err *err);
 /* What a node of a node task outputs (E Sec. 5): softmax for gcn, raw logits for the others. */
 void dk_eig_output(const dk_gnn *m, const double *logits, double *output);
+/* || before - after ||_2 / change over the classes; class_score [classes] (or NULL) gets the signed
+ * (before - after) / change. after NULL: nothing changed. */
+double dk_eig_node_score(int32_t classes, const double *before, const double *after, double change,
+                         double *class_score);
 /* The weight change of an undirected edge at the base weight, counted once per pair. */
 double dk_eig_change(const dk_graph *g, int32_t edge, double epsilon);
 

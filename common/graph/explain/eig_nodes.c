@@ -1,6 +1,5 @@
 /* EiG-Search for many nodes of one graph (E Sec. 5): every edge is masked once, and the rows whose
  * outputs change are read off for all nodes that ask for the edge. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +20,7 @@ typedef struct nodes {
     request *requests;
     double *output; /* [n, classes] unmasked */
     double epsilon;
-    double **score;
+    double **score, **score_c;
 } nodes;
 
 /* Counting sort by edge; ptr[e + 1] serves as the place of the next request of edge e. */
@@ -82,16 +81,14 @@ static int score_pair(const nodes *w, dk_eig *eig, int32_t edge, double *now, dk
         if (both[side] < 0 || (side == 1 && both[1] == edge))
             continue;
         for (int64_t i = w->ptr[both[side]]; i < w->ptr[both[side] + 1]; i++) {
-            int32_t v = w->node[w->requests[i].node], at = find_row(rows, n_rows, v);
-            double sum = 0;
+            request r = w->requests[i];
+            int32_t v = w->node[r.node], at = find_row(rows, n_rows, v);
+            double *of_class = w->score_c ? w->score_c[r.node] : NULL;
             if (at >= 0)
                 dk_eig_output(w->m, logits + (int64_t)at * classes, now);
-            for (int32_t c = 0; at >= 0 && c < classes; c++) {
-                double drop = w->output[(int64_t)v * classes + c] - now[c];
-                sum += drop * drop;
-            }
-            w->score[w->requests[i].node][w->requests[i].entry] =
-                change == 0 ? 0 : sqrt(sum) / change;
+            w->score[r.node][r.entry] = dk_eig_node_score(
+                classes, w->output + (int64_t)v * classes, at >= 0 ? now : NULL, change,
+                of_class ? of_class + (int64_t)r.entry * classes : NULL);
         }
     }
     return 0;
@@ -145,9 +142,9 @@ static int score_all(const nodes *w, const dk_eig *shared, dk_err *err)
 
 int dk_eig_nodes(const dk_gnn *m, const dk_graph *g, const int32_t *node, int32_t n_nodes,
                  int32_t *const *edge_of, const int32_t *n_edges, double epsilon, double **score,
-                 dk_err *err)
+                 double **score_c, dk_err *err)
 {
-    nodes w = {.m = m, .g = g, .node = node, .epsilon = epsilon, .score = score};
+    nodes w = {.m = m, .g = g, .node = node, .epsilon = epsilon, .score = score, .score_c = score_c};
     int32_t classes = m->c.classes;
     dk_explain_worker worker = {0};
     dk_gnn_input in = {0};

@@ -34,6 +34,20 @@ static double slope(double drop, double change)
     return change == 0 ? 0 : drop / change;
 }
 
+double dk_eig_node_score(int32_t classes, const double *before, const double *after, double change,
+                         double *class_score)
+{
+    double sum = 0;
+
+    for (int32_t c = 0; c < classes; c++) {
+        double drop = after ? before[c] - after[c] : 0;
+        sum += drop * drop;
+        if (class_score)
+            class_score[c] = slope(drop, change);
+    }
+    return slope(sqrt(sum), change);
+}
+
 typedef struct scorer {
     dk_explain_worker *w;
     const dk_instance *inst;
@@ -67,19 +81,15 @@ static int node_edge(scorer *s, int32_t edge, dk_err *err)
 {
     const dk_gnn *m = s->w->model;
     int32_t classes = m->c.classes, y = s->inst->target;
-    double change = dk_eig_change(s->inst->g, edge, s->epsilon), sum = 0;
+    double change = dk_eig_change(s->inst->g, edge, s->epsilon);
+    double *of_class = s->out->score_c ? s->out->score_c + (int64_t)edge * classes : NULL;
     bool changed;
 
     if (dk_eig_masked_row(s->eig, &edge, 1, false, s->inst->node, s->masked, &changed, err))
         return err->code;
     dk_eig_output(m, s->masked, s->now);
-    for (int32_t c = 0; c < classes; c++) {
-        double drop = changed ? s->at[c] - s->now[c] : 0;
-        sum += drop * drop;
-        if (s->out->score_c)
-            s->out->score_c[(int64_t)edge * classes + c] = slope(drop, change);
-    }
-    s->out->score[edge] = slope(sqrt(sum), change);
+    s->out->score[edge] =
+        dk_eig_node_score(classes, s->at, changed ? s->now : NULL, change, of_class);
     if (s->out->prob_drop)
         s->out->prob_drop[edge] = changed ? slope(dk_probability(s->inst->logits, classes, y) -
                                                       dk_probability(s->masked, classes, y),

@@ -90,6 +90,12 @@ static void N(sub_backward)(dk_tape *t, const dk_node *n)
     N(plus_or_minus)(t, n, -1);
 }
 
+CPU_CLONES static void N(part_of_dot)(const void *ctx, int64_t begin, int64_t end, REAL *sums)
+{
+    const N(pair) *k = ctx;
+    *sums = N(dk_dot_of)(k->x + begin, k->y + begin, end - begin);
+}
+
 static void N(mul_backward)(dk_tape *t, const dk_node *n)
 {
     dk_var x = n->in[0], y = n->in[1];
@@ -102,6 +108,9 @@ static void N(mul_backward)(dk_tape *t, const dk_node *n)
     g = dk_tape_into(t, y, &add);
     if (g && spread == DK_SAME) {
         N(pairs)(N(mul), rows, cols, DK_SAME, OUT_GRAD, VALUE(x), add, g);
+    } else if (g && spread == DK_ONE) { /* a scale: no product in memory */
+        const N(pair) k = {.x = OUT_GRAD, .y = VALUE(x)};
+        N(dk_reduce)(t, rows * cols, 1, 1, N(part_of_dot), &k, add, g);
     } else if (g) {
         dk_scratch mark;
         REAL *product = dk_tape_scratch(t, rows * cols, &mark);

@@ -585,11 +585,11 @@ static void instances(void **state)
     ts_failed(&err, DK_EUSAGE, "node 12");
     g.num_features = 2;
     dk_instance_init(&i, &w, &g, -1, 12, 0, &err);
-    ts_failed(&err, DK_EFORMAT, "graph 12: graph has 2 features");
+    ts_failed(&err, DK_EFORMAT, "graph has 2 features");
     g.num_features = 3;
     g.x[4] = NAN;
     dk_instance_init(&i, &w, &g, -1, 12, 0, &err);
-    ts_failed(&err, DK_ENUMERIC, "graph 12: logit");
+    ts_failed(&err, DK_ENUMERIC, "logit");
     dk_explain_worker_fini(&w);
     single = dk_gnn_copy(m, DK_F32, &err);
     assert_non_null(single);

@@ -503,6 +503,8 @@ static int whole_graphs(ev_result *res, gx_job *j, dk_err *err)
         label[k] = gx_label_of(j, j->item[k]);
         if (dk_instance_init(&inst, &w, &j->data.graphs[j->item[k]], -1, j->item[k], -1, err) == 0)
             dk_explanation_embedding(&w, &inst, NULL, emb + k * d, err);
+        if (err->code)
+            gx_wrap_item(j, j->item[k], err);
         dk_instance_free(&inst);
     }
     if (!err->code)

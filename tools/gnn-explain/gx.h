@@ -75,6 +75,8 @@ bool gx_node_task(const gx_job *j);
 int64_t gx_rows_count(const gx_job *j);             /* graphs or nodes of the whole set */
 int32_t gx_label_of(const gx_job *j, int64_t item); /* -1 unknown */
 int64_t gx_public_id(const gx_job *j, int64_t item); /* graph index or the node's id in the file */
+/* Puts "graph 7: " or "node 7: " before the message; returns err's code. */
+int gx_wrap_item(const gx_job *j, int64_t item, dk_err *err);
 /* Class of --target for an item: -1 = the prediction. */
 int32_t gx_target_of(const gx_job *j, int64_t item);
 

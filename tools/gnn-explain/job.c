@@ -59,6 +59,12 @@ int64_t gx_public_id(const gx_job *j, int64_t item)
     return gx_node_task(j) && j->data.node_id ? j->data.node_id[item] : item;
 }
 
+int gx_wrap_item(const gx_job *j, int64_t item, dk_err *err)
+{
+    return dk_wrap(err, "%s %lld", gx_node_task(j) ? "node" : "graph",
+                   (long long)gx_public_id(j, item));
+}
+
 int32_t gx_target_of(const gx_job *j, int64_t item)
 {
     const char *t = j->o->target;

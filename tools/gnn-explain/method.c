@@ -91,8 +91,10 @@ static int train(gx_method *m, gx_job *j, dk_err *err)
         goto out;
     for (int64_t i = 0; i < n; i++) {
         inst[i] = &l[i].inst;
-        if (open_lesson(&l[i], j, &w, item[i], seen, err))
+        if (open_lesson(&l[i], j, &w, item[i], seen, err)) {
+            gx_wrap_item(j, item[i], err);
             goto out;
+        }
     }
     if (n == 0 && nothing_to_explain(j))
         goto out; /* edgeless graphs have no scores, learned or not */

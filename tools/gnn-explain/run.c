@@ -143,10 +143,7 @@ typedef int item_fn(block *b, int i, dk_explain_worker *w, int32_t *seen, dk_err
 
 static int whole_item(block *b, int i, dk_explain_worker *w, int32_t *seen, dk_err *err)
 {
-    if (open_item(b, i, w, seen, err) || finish_item(b, i, w, err))
-        return dk_wrap(err, "%s %lld", gx_node_task(b->j) ? "node" : "graph",
-                       (long long)gx_public_id(b->j, b->r[i].item));
-    return 0;
+    return open_item(b, i, w, seen, err) || finish_item(b, i, w, err) ? err->code : 0;
 }
 
 static int open_only(block *b, int i, dk_explain_worker *w, int32_t *seen, dk_err *err)
@@ -181,8 +178,8 @@ static int for_items(block *b, item_fn *fn, dk_err *err)
             stop = failed;
             if (i > stop)
                 continue;
-            if (ready && !mine->code && dk_check_cancel(mine) == 0)
-                fn(b, i, &w, seen, mine);
+            if (ready && !mine->code && dk_check_cancel(mine) == 0 && fn(b, i, &w, seen, mine))
+                gx_wrap_item(b->j, b->r[i].item, mine);
             if (mine->code) {
 #pragma omp critical(gx_for_items)
                 if (i < failed) {
@@ -231,8 +228,9 @@ static int eig_pass(block *b, dk_err *err)
         b->r[i].seconds = (dk_now() - start) / b->n;
         for (int32_t e = 0; e < edges[i] && !rc; e++)
             if (!isfinite(score[i][e]))
-                rc = dk_fail(err, DK_ENUMERIC, "node %lld: eig: the score of edge %d is %g",
-                             (long long)gx_public_id(b->j, b->r[i].item), e, score[i][e]);
+                rc = dk_fail(err, DK_ENUMERIC, "eig: score of edge %d is %g", e, score[i][e]);
+        if (rc)
+            gx_wrap_item(b->j, b->r[i].item, err);
     }
     free(node);
     free(edges);

@@ -118,7 +118,6 @@ int dk_instance_init(dk_instance *i, dk_explain_worker *w, const dk_graph *g, in
     if (!i->logits)
         return err->code;
     if (dk_gnn_input_graph(&i->in, w->model, g, err) || run_once(i, w, err)) {
-        dk_wrap(err, "%s %lld", node < 0 ? "graph" : "node", (long long)id);
         dk_instance_free(i);
         return err->code;
     }
@@ -267,7 +266,6 @@ int dk_explain(const dk_explainer *x, dk_explain_worker *w, const dk_explainer_s
     if (rc || all_finite(out->score, g->e, "score of edge", err) ||
         all_finite(out->score_c, (int64_t)g->e * classes, "class score", err) ||
         all_finite(out->node_score, g->n, "score of node", err))
-        return dk_wrap(err, "%s: %s %lld", x->name, inst->node < 0 ? "graph" : "node",
-                       (long long)inst->id);
+        return dk_wrap(err, "%s", x->name);
     return 0;
 }

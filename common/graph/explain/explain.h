@@ -20,6 +20,7 @@ int dk_explain_worker_init(dk_explain_worker *w, const dk_gnn *model, dk_err *er
 void dk_explain_worker_fini(dk_explain_worker *w);
 
 /* What is explained. Node task: g is the L-hop subgraph of the node (dk_graph_khop), node its row. */
+/* Errors do not name it: the caller knows what it is called. */
 typedef struct dk_instance {
     const dk_graph *g;
     dk_gnn_input in;      /* of g */

@@ -115,7 +115,9 @@ CPU_CLONES static void N(block)(const N(product) *g, int64_t i0, int64_t i1, int
  * great depth. */
 static void N(by_pieces)(const N(product) *g, bool ta)
 {
-    int64_t high = ta ? 2 * SLAB : 256, wide = ta ? 64 : g->n;
+    int64_t most = ta ? 2 * SLAB : 256, wide = ta ? 64 : g->n;
+    int64_t even = dk_cpu_pieces(g->m, dk_cpu_pieces(g->m, most));
+    int64_t high = ta ? dk_cpu_pieces(even, ROWS) * ROWS : most; /* equal shares of few rows */
     int64_t down = dk_cpu_pieces(g->m, high), total = down * dk_cpu_pieces(g->n, wide);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t t = 0; t < total; t++) {

@@ -266,9 +266,8 @@ static int silence_loops(const dk_gnn_input *in, dk_gnn_owned *o, dk_err *err)
     return 0;
 }
 
-/* Every row's edges with its loop behind them. */
-static void with_loops(int32_t n, int32_t e, const int32_t *ptr, const int32_t *edge,
-                       int32_t *to_ptr, int32_t *to)
+void dk_gnn_group_loops(int32_t n, int32_t e, const int32_t *ptr, const int32_t *edge,
+                        int32_t *to_ptr, int32_t *to)
 {
     int32_t at = 0;
 
@@ -300,8 +299,8 @@ static int add_loops(dk_gnn_input *in, dk_gnn_owned *o, dk_err *err)
     memcpy(o->loop_dst, in->adj.dst, (size_t)in->e * sizeof(int32_t));
     for (int32_t v = 0; v < in->n; v++)
         o->loop_src[in->e + v] = o->loop_dst[in->e + v] = v;
-    with_loops(in->n, in->e, in->adj.in_ptr, in->adj.in_edge, o->loop_in_ptr, o->loop_in);
-    with_loops(in->n, in->e, in->adj.out_ptr, in->adj.out_edge, o->loop_out_ptr, o->loop_out);
+    dk_gnn_group_loops(in->n, in->e, in->adj.in_ptr, in->adj.in_edge, o->loop_in_ptr, o->loop_in);
+    dk_gnn_group_loops(in->n, in->e, in->adj.out_ptr, in->adj.out_edge, o->loop_out_ptr, o->loop_out);
     in->looped = (dk_adj){in->n,          in->n,      (int32_t)total,  o->loop_src, o->loop_dst,
                           o->loop_in_ptr, o->loop_in, o->loop_out_ptr, o->loop_out};
     return silence_loops(in, o, err);

@@ -109,5 +109,9 @@ void dk_gnn_coefficients(dk_tape *t, const dk_gnn_input *in, dk_var mask, dk_mas
                          dk_var *coef, dk_var *loop);
 /* Attention layer before its activation; coef [e, 1] or NOVAR. */
 dk_var dk_gnn_attend(const dk_gnn_ctx *c, const dk_gnn_input *in, int layer, dk_var coef, dk_var h);
+/* One grouping of e edges (ptr [n + 1], edge [e]) with a loop e + v behind the edges of every row v:
+ * to_ptr [n + 1], to [e + n]. */
+void dk_gnn_group_loops(int32_t n, int32_t e, const int32_t *ptr, const int32_t *edge,
+                        int32_t *to_ptr, int32_t *to);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "graph/explain/explain_internal.h"
+#include "graph/gnn_internal.h"
 
 /* Rows of one batch of copies: large enough that products run at full speed. */
 enum { BATCH_ROWS = 2048 };
@@ -178,20 +179,6 @@ void dk_tile_free(dk_tiled *t)
 }
 
 /* ---- Loops as edges. */
-static void append_loops(const int32_t *ptr, const int32_t *edge, int32_t n, int32_t e,
-                         int32_t *new_ptr, int32_t *new_edge)
-{
-    int32_t at = 0;
-
-    for (int32_t v = 0; v < n; v++) {
-        new_ptr[v] = at;
-        for (int32_t i = ptr[v]; i < ptr[v + 1]; i++)
-            new_edge[at++] = edge[i];
-        new_edge[at++] = e + v; /* behind the listed edges, so the order stays ascending */
-    }
-    new_ptr[n] = at;
-}
-
 int dk_loops_to_edges(dk_loops_as_edges *l, const dk_gnn_input *in, dk_err *err)
 {
     cutter c = {NULL, 0, true};
@@ -230,8 +217,8 @@ int dk_loops_to_edges(dk_loops_as_edges *l, const dk_gnn_input *in, dk_err *err)
         coef[in->e + v] = in->loop ? in->loop[v] : 0;
         zero[v] = 0;
     }
-    append_loops(in->adj.in_ptr, in->adj.in_edge, in->n, in->e, in_ptr, in_edge);
-    append_loops(in->adj.out_ptr, in->adj.out_edge, in->n, in->e, out_ptr, out_edge);
+    dk_gnn_group_loops(in->n, in->e, in->adj.in_ptr, in->adj.in_edge, in_ptr, in_edge);
+    dk_gnn_group_loops(in->n, in->e, in->adj.out_ptr, in->adj.out_edge, out_ptr, out_edge);
     l->in = *in;
     l->in.own = NULL;
     l->in.e = (int32_t)all;
